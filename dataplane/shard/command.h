@@ -1,9 +1,9 @@
 // Command, Event: the narrow waist. Every protocol is a translation to and from these.
 // Core:  made on the core of the connection, applied on the core of the shard; they cross by value.
 //
-// A requester names itself with (core, session, stream), which no shard interprets and every event
-// echoes. Memory that a command or an event points at stays valid until the receiving core has
-// processed it and released its slot; whoever needs the bytes longer copies them.
+// A requester names itself with (core, protocol, session, stream), which no shard interprets and
+// every event echoes. Memory that a command or an event points at stays valid until the receiving
+// core has processed it and released its slot; whoever needs the bytes longer copies them.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +20,14 @@ enum class CommandKind : std::uint8_t {
   subscribe,     // a cursor that is pushed to as long as it has credit
   credit,        // sets a cursor and how many bytes may be pushed from it
   close,         // forget the subscription (or, with subscription 0, all of the session's)
-  topic_change,  // a partition appears or goes
+  topic_change,  // a partition appears or goes; from the mailbox, answered by nothing
 };
 
 // Where a subscription starts.
 enum class StartAt : std::uint8_t { earliest, latest, offset, time };
+
+// What happened to a partition (topic_change).
+enum class TopicChange : std::uint8_t { created, deleted, catalog_complete };
 
 enum class Status : std::uint8_t {
   ok,
@@ -47,7 +50,7 @@ struct Command {
   CommandKind kind = CommandKind::open;
   StartAt start_at = StartAt::earliest;  // subscribe
   bool wants_durable = false;            // append: somebody waits for the device
-  std::uint8_t reserved = 0;
+  TopicChange change = TopicChange::created;
   base::CoreId core{};                // where events for the requester go
   std::uint16_t partition_index = 0;  // open: index within the topic
   std::uint32_t session = 0;
@@ -62,8 +65,10 @@ struct Command {
   base::ProducerId producer_id = base::no_producer_id;  // open
   std::uint64_t token = 0;                              // read: echoed
   std::int16_t producer_epoch = 0;                      // open
+  std::uint16_t partition_count = 0;  // open: of the topic; the router sets it with partition
+  std::uint8_t protocol = 0;          // who asks on that core; set by the router, echoed
 };
-static_assert(sizeof(Command) <= 80);
+static_assert(sizeof(Command) <= 88);
 
 enum class EventKind : std::uint8_t {
   opened,      // answers open
@@ -96,6 +101,7 @@ struct Event {
   std::uint32_t record_count = 0;     // appended, batch
   std::uint16_t partition_count = 0;  // opened: of the topic
   std::int16_t producer_epoch = 0;    // opened: the newest epoch known
+  std::uint8_t protocol = 0;          // of the command; 0 in durable, which all protocols get
 };
 static_assert(sizeof(Event) <= 96);
 

@@ -1,0 +1,22 @@
+// The one list of protocols. A datagram belongs to the protocol that owns its UDP port; a command
+// carries the protocol's number, and so does every event that answers it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/protocol/datagram/listeners.h"
+#include "dataplane/protocol/native/sessions.h"
+#include "dataplane/protocol/protocol.h"
+
+namespace millrace::core {
+
+enum class ProtocolId : std::uint8_t { native, datagram };
+
+struct Protocols {
+  native::Sessions sessions;
+  datagram::Listeners listeners;
+};
+
+}  // namespace millrace::core

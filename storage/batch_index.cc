@@ -1,0 +1,116 @@
+#include "storage/batch_index.h"
+
+#include <algorithm>
+
+namespace millrace::storage {
+
+BatchIndex::BatchIndex(base::Arena& arena, std::uint32_t chunks_max) {
+  // Not value-initialised: the pool is large and only its used part should ever be touched.
+  const auto bytes =
+      arena.allocate_bytes(chunks_max * sizeof(Chunk), alignof(Chunk) < 64 ? 64 : alignof(Chunk));
+  chunks_ = {reinterpret_cast<Chunk*>(bytes.data()), chunks_max};
+}
+
+std::uint32_t BatchIndex::allocate_chunk() {
+  std::uint32_t id = free_;
+  if (id != none) {
+    free_ = chunks_[id].next;
+  } else {
+    CHECK(unused_ < chunks_.size());
+    id = unused_++;
+  }
+  new (&chunks_[id]) Chunk();
+  return id;
+}
+
+void BatchIndex::add(List& list, base::Offset base_offset, const BatchEntry& entry) {
+  const bool chunk_full =
+      list.last == none || chunks_[list.last].count == entries_per_chunk ||
+      base_offset - chunks_[list.last].first_offset > std::numeric_limits<std::uint32_t>::max();
+  if (chunk_full) {
+    const std::uint32_t id = allocate_chunk();
+    Chunk& chunk = chunks_[id];
+    chunk.first_offset = base_offset;
+    chunk.previous = list.last;
+    if (list.last == none) {
+      list.first = id;
+    } else {
+      Chunk& before = chunks_[list.last];
+      before.next = id;
+      chunk.depth = before.depth + 1;
+      const std::uint32_t jump = before.jump;
+      const bool equal_legs = jump != none && chunks_[jump].jump != none &&
+                              before.depth - chunks_[jump].depth ==
+                                  chunks_[jump].depth - chunks_[chunks_[jump].jump].depth;
+      chunk.jump = equal_legs ? chunks_[jump].jump : list.last;
+    }
+    list.last = id;
+  }
+  Chunk& chunk = chunks_[list.last];
+  BatchEntry& slot = chunk.entries[chunk.count];
+  slot = entry;
+  slot.offset_delta = static_cast<std::uint32_t>(base_offset - chunk.first_offset);
+  std::int64_t highest_before = std::numeric_limits<std::int64_t>::min();
+  if (chunk.count > 0) {
+    highest_before = chunk.entries[chunk.count - 1].max_timestamp_ms;
+  } else if (chunk.previous != none) {
+    highest_before =
+        chunks_[chunk.previous].entries[chunks_[chunk.previous].count - 1].max_timestamp_ms;
+  }
+  slot.max_timestamp_ms = std::max(slot.max_timestamp_ms, highest_before);
+  ++chunk.count;
+}
+
+void BatchIndex::clear(List& list) {
+  for (std::uint32_t id = list.first; id != none;) {
+    const std::uint32_t next = chunks_[id].next;
+    chunks_[id].next = free_;
+    free_ = id;
+    id = next;
+  }
+  list = List();
+}
+
+// The newest chunk for which before(chunk) holds; `before` holds for a prefix of the list. None
+// when for none.
+template <typename Before>
+std::uint32_t BatchIndex::last_chunk_where(const List& list, Before before) const {
+  std::uint32_t id = list.last;
+  while (id != none && !before(chunks_[id])) {
+    const std::uint32_t jump = chunks_[id].jump;
+    id = jump != none && !before(chunks_[jump]) ? jump : chunks_[id].previous;
+  }
+  return id;
+}
+
+BatchIndex::Place BatchIndex::find_offset(const List& list, base::Offset offset) const {
+  std::uint32_t id =
+      last_chunk_where(list, [&](const Chunk& c) { return c.first_offset <= offset; });
+  if (id == none) return first(list);
+  const Chunk& chunk = chunks_[id];
+  const auto delta = static_cast<std::uint64_t>(offset - chunk.first_offset);
+  const BatchEntry* after =
+      std::upper_bound(chunk.entries, chunk.entries + chunk.count, delta,
+                       [](std::uint64_t d, const BatchEntry& e) { return d < e.offset_delta; });
+  return {id, static_cast<std::uint32_t>(after - chunk.entries) - 1};
+}
+
+BatchIndex::Place BatchIndex::find_time(const List& list, std::int64_t timestamp_ms) const {
+  const std::uint32_t id = last_chunk_where(
+      list, [&](const Chunk& c) { return c.entries[c.count - 1].max_timestamp_ms < timestamp_ms; });
+  const std::uint32_t holder = id == none ? list.first : chunks_[id].next;
+  if (holder == none) return {};
+  const Chunk& chunk = chunks_[holder];
+  const BatchEntry* at =
+      std::lower_bound(chunk.entries, chunk.entries + chunk.count, timestamp_ms,
+                       [](const BatchEntry& e, std::int64_t t) { return e.max_timestamp_ms < t; });
+  return {holder, static_cast<std::uint32_t>(at - chunk.entries)};
+}
+
+BatchIndex::Place BatchIndex::next(Place place) const {
+  const Chunk& chunk = chunks_[place.chunk];
+  if (place.entry + 1 < chunk.count) return {place.chunk, place.entry + 1};
+  return {chunk.next, 0};
+}
+
+}  // namespace millrace::storage

@@ -1,0 +1,183 @@
+// Log: the partitions of one shard over its journal: which batch is where, and how it is read back.
+// Core:  the shard's; never shared.
+// Owns:  the journal, the batch index, and the buffers into which the past is read.
+//
+// What lies in the journal's tail is answered from memory. What does not is read in the background
+// into one of a few buffers, checked against its CRC, and answered from there. Slices are lent:
+// each reader (a core) says how far it has consumed what it was sent, and until then neither tail
+// memory nor buffer is used again.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/ids.h"
+#include "dataplane/base/result.h"
+#include "storage/batch.h"
+#include "storage/batch_index.h"
+#include "storage/disk.h"
+#include "storage/journal.h"
+
+namespace millrace::storage {
+
+struct LogOptions {
+  JournalOptions journal;
+  std::uint32_t partitions_max = 32768;
+  std::uint32_t index_chunks_max = 0;  // 0: enough for batches of 256 bytes filling the journal
+  std::uint32_t read_buffers = 8;
+};
+
+class Log final : private RecoveryVisitor, private DiskHandler {
+ public:
+  static constexpr std::uint32_t none = 0xffff'ffffU;
+  static constexpr std::uint32_t readers_max = 16;
+  static constexpr std::uint32_t read_buffers_max = 64;
+  static constexpr std::uint32_t read_window_bytes = 256 * 1024;
+
+  struct Partition {
+    base::PartitionId id{};
+    bool used = false;
+    bool in_catalog = false;
+    bool damaged =
+        false;  // bytes that were acknowledged are missing in [damage_first, damage_last]
+    base::Offset damage_first = 0;
+    base::Offset damage_last = 0;
+    base::Offset log_start = 0;
+    base::Offset log_end = 0;      // next offset to be given
+    base::Offset durable_end = 0;  // see refresh_durable_end
+    base::Position last_durable_at = 0;
+    std::uint64_t bytes = 0;
+    BatchIndex::List index;
+  };
+
+  // observer sees every batch that recovery finds, in order, after the log has taken it in; may be
+  // null.
+  static base::Result<std::unique_ptr<Log>> open(const LogOptions& options, Disk& disk,
+                                                 base::Arena& arena, RecoveryVisitor* observer);
+  static std::uint64_t arena_bytes(const LogOptions& options);
+
+  // --- partitions ---
+  std::uint32_t slot_of(base::PartitionId id) const;
+  // The slot of the partition, made when there is none; none when the table is full.
+  std::uint32_t create_partition(base::PartitionId id);
+  void remove_partition(std::uint32_t slot);
+  // All topics that exist have been named: what is not among them was deleted while we were away.
+  void drop_uncatalogued();
+  const Partition& partition(std::uint32_t slot) const { return partitions_[slot]; }
+  std::uint32_t slots_used() const { return slots_used_; }  // slots from here on were never used
+  void set_in_catalog(std::uint32_t slot) { partitions_[slot].in_catalog = true; }
+  void refresh_durable_end(std::uint32_t slot);
+
+  // --- writing ---
+  // Bytes of batches that append_batch takes now.
+  std::uint64_t append_room_bytes() const { return journal_->room_bytes(); }
+  bool full() const {
+    return journal_->full() || !index_.has_room();
+  }  // until something is deleted
+  bool failed() const { return journal_->failed(); }
+  base::Position append_position() const { return journal_->append_position(); }
+  base::Position durable_position() const { return journal_->durable_position(); }
+  static bool is_intact(std::span<const std::byte> batch) {
+    return check_batch(batch) == BatchFault::none;
+  }
+  static BatchView view(std::span<const std::byte> batch) { return BatchView(batch.data()); }
+  struct Appended {
+    base::Offset base_offset = 0;
+    base::Position durable_at = 0;
+  };
+  Appended append_batch(std::uint32_t slot, std::span<const std::byte> batch, bool urgent);
+  Journal& journal() { return *journal_; }
+  const Journal& journal() const { return *journal_; }
+
+  // --- reading ---
+  struct Cursor {
+    base::Offset offset = 0;       // base offset of the batch it stands in, or the next one's
+    std::uint32_t skip_bytes = 0;  // bytes of that batch already had
+    BatchIndex::Place place;       // invalid: looked up from offset
+  };
+  struct Slice {
+    const std::byte* bytes = nullptr;
+    std::uint32_t byte_count = 0;
+    std::uint32_t skip_bytes = 0;
+    std::uint32_t batch_bytes = 0;
+    std::uint32_t record_count = 0;
+    base::Offset base_offset = 0;
+    base::Position position = 0;  // of the batch
+    std::uint32_t buffer = none;  // none: tail memory
+  };
+  enum class ReadStatus : std::uint8_t { ready, at_end, pending, out_of_range, damaged };
+
+  Cursor cursor_at(std::uint32_t slot, base::Offset offset) const;
+  // From the time on; at the log's end when nothing is that new.
+  Cursor cursor_at_time(std::uint32_t slot, std::int64_t timestamp_ms) const;
+  // The rest of the batch at the cursor, at most max_bytes of it. pending: being read; ask again
+  // after a completion.
+  ReadStatus read(std::uint32_t slot, Cursor& cursor, std::uint32_t max_bytes, Slice& slice);
+  // Moves past a slice that read() gave.
+  void advance(Cursor& cursor, const Slice& slice) const;
+  // Rises whenever a read from disk completed.
+  std::uint64_t reads_completed() const { return reads_completed_; }
+  bool reading() const { return reads_started_ != reads_completed_; }
+
+  // A slice was handed to a reader and is in use until set_consumed(reader, at least mark).
+  void lend(const Slice& slice, std::uint32_t reader, std::uint64_t mark);
+  void set_consumed(std::uint32_t reader, std::uint64_t mark);
+
+ private:
+  struct ReadBuffer {
+    enum class State : std::uint8_t { empty, reading, ready };
+    State state = State::empty;
+    bool failed = false;
+    base::Position position = 0;
+    std::uint32_t bytes = 0;
+    std::uint64_t last_used = 0;
+    std::array<std::uint64_t, readers_max> lent_until{};
+    std::span<std::byte> memory;
+  };
+  // The lowest tail position in use by a reader, kept over two spans of its marks so that it moves
+  // on without the reader ever being idle.
+  struct Lent {
+    base::Position current_lowest = ~0ULL, previous_lowest = ~0ULL;
+    std::uint64_t current_end = 0, previous_end = 0;
+  };
+
+  Log(const LogOptions& options, base::Arena& arena, RecoveryVisitor* observer);
+  void on_batch(base::PartitionId id, base::Position position, const BatchView& batch) override;
+  void on_damage(const base::PartitionId* id, base::Position first, base::Position last) override;
+  void on_progress(std::uint64_t done, std::uint64_t total) override;
+  void on_disk(std::uint64_t token, std::int32_t result) override;
+
+  void settle_damage();
+  void take_in(Partition& partition, base::Position position, base::Position durable_at,
+               const BatchView& batch);
+  const std::byte* find_in_buffers(base::Position position, std::uint32_t bytes,
+                                   std::uint32_t& buffer, ReadStatus& status);
+  // narrow: only the blocks of these bytes, after a wider read failed.
+  void start_read(base::Position position, std::uint32_t bytes, bool narrow);
+  void trim_journal();
+  std::uint32_t hash_slot(base::PartitionId id) const;
+
+  LogOptions options_;
+  RecoveryVisitor* observer_;
+  BatchIndex index_;
+  std::span<Partition> partitions_;
+  std::span<std::uint32_t> slot_table_;  // open addressing: slot + 1, 0 empty
+  std::uint32_t slots_used_ = 0;
+  std::uint32_t free_slots_ = 0;  // among the used
+  std::array<ReadBuffer, read_buffers_max> buffers_;
+  std::array<std::uint64_t, readers_max> consumed_{};
+  std::array<Lent, readers_max> lent_{};
+  std::uint64_t use_count_ = 0;
+  std::uint64_t reads_started_ = 0;
+  std::uint64_t reads_completed_ = 0;
+  bool damage_seen_ = false;
+  bool unknown_damage_ = false;  // any partition without later batches may have lost some
+  base::Position damage_end_ = 0;
+  std::unique_ptr<Journal> journal_;
+};
+
+}  // namespace millrace::storage
