@@ -56,6 +56,8 @@ class Core {
   // all.
   std::uint64_t sleep_ns_max() const;
   bool writes_in_flight() const;
+  // Sleeps in the Uring until a completion comes or the time is over; true when one came.
+  bool sleep(std::uint64_t ns);
 
   // Writes what is gathered, closes the logs cleanly and gives every frame back. The thread is
   // unsealed.

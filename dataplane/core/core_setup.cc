@@ -76,6 +76,11 @@ std::uint64_t Core::sleep_ns_max() const {
   return sleep;
 }
 
+bool Core::sleep(std::uint64_t ns) {
+  block_.sleeps.add();
+  return uring_.wait(ns, 256) > 0;
+}
+
 bool Core::drain_mailbox() {
   std::uint32_t applied = 0;
   for (; applied < mailbox_per_turn; ++applied) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "dataplane/base/arena.h"
@@ -15,6 +16,10 @@ namespace millrace::core {
 enum class ProtocolId : std::uint8_t { native, datagram };
 
 struct Protocols {
+  Protocols(const native::SessionsOptions& options, std::vector<datagram::ListenerSpec> specs,
+            base::Arena& arena)
+      : sessions(options, arena), listeners(std::move(specs), arena) {}
+
   native::Sessions sessions;
   datagram::Listeners listeners;
 };

@@ -1,0 +1,227 @@
+#include "dataplane/core/core_thread.h"
+
+#include <hwloc.h>
+#include <immintrin.h>
+#include <pthread.h>
+
+#include "dataplane/base/alloc_guard.h"
+#include "dataplane/base/units.h"
+#include "storage/memory_disk.h"
+#include "storage/uring_disk.h"
+
+namespace millrace::core {
+namespace {
+
+constexpr std::uint32_t producers_max = 65536;
+constexpr std::uint32_t uring_entries = 1024;
+
+storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard) {
+  storage::LogOptions log;
+  log.journal.shard = shard;
+  log.journal.tail_bytes = options.tail_bytes;
+  log.journal.file_bytes = std::min<std::uint64_t>(options.journal_bytes / 4, 64 * base::mib);
+  if (log.journal.file_bytes < log.journal.tail_bytes && log.journal.file_bytes < 64 * base::mib) {
+    log.journal.file_bytes = std::min<std::uint64_t>(log.journal.tail_bytes, options.journal_bytes);
+  }
+  log.journal.files_max =
+      static_cast<std::uint32_t>(options.journal_bytes / log.journal.file_bytes);
+  log.journal.files_ahead = options.prepare_whole_journal ? log.journal.files_max : 2;
+  log.partitions_max = options.partitions_max;
+  return log;
+}
+
+shard::ShardOptions shard_options_of(const NodeOptions& options, base::ShardId shard,
+                                     std::uint16_t core_count) {
+  shard::ShardOptions out;
+  out.id = shard;
+  out.core_count = core_count;
+  out.partitions_max = options.partitions_max;
+  return out;
+}
+
+// Hands what recovery finds on to the producers' table, and its progress to whoever looks.
+class Rebuild final : public storage::RecoveryVisitor {
+ public:
+  Rebuild(shard::ProducerTable& producers, link::Region& region, link::CoreBlock& block)
+      : producers_(producers), region_(region), block_(block) {}
+
+  void on_batch(base::PartitionId partition, base::Position,
+                const storage::BatchView& batch) override {
+    producers_.recover(partition, batch.producer_id(), batch.producer_epoch(),
+                       batch.base_sequence(), batch.last_sequence(), batch.base_offset());
+  }
+  void on_damage(const base::PartitionId* partition, base::Position first,
+                 base::Position last) override {
+    link::ControlEvent event;
+    event.kind = link::ControlEventKind::partition_damaged;
+    event.partition = partition != nullptr ? *partition : base::PartitionId{~0U};
+    std::array<char, 200> text;
+    const auto end = fmt::format_to_n(
+        text.data(), text.size(), "acknowledged bytes at journal positions {} to {} cannot be read",
+        first, last);
+    event.text.set({text.data(), std::min(end.size, text.size())});
+    static_cast<void>(block_.events.push(event));
+  }
+  void on_progress(std::uint64_t done, std::uint64_t total) override {
+    region_.recovery_bytes_done.set(done);
+    region_.recovery_bytes_total.set(total);
+  }
+
+ private:
+  shard::ProducerTable& producers_;
+  link::Region& region_;
+  link::CoreBlock& block_;
+};
+
+}  // namespace
+
+std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
+  const auto log = log_options(options, base::ShardId{0});
+  return storage::Log::arena_bytes(log) + shard::ProducerTable::arena_bytes(producers_max) +
+         CoreShard::arena_bytes(shard_options_of(options, base::ShardId{0}, 1)) +
+         datagram::Listeners::arena_bytes() +
+         native::Sessions::arena_bytes(native::SessionsOptions()) +
+         Core::arena_bytes(CoreOptions()) + CommandMesh::arena_bytes(link::cores_max) +
+         EventMesh::arena_bytes(link::cores_max) + base::mib;
+}
+
+void CoreThread::run() {
+  if (auto started = start(); !started) {
+    failure_ = started.error().message();
+    phase_.set(static_cast<std::uint64_t>(Phase::failed));
+    return;
+  }
+  phase_.set(static_cast<std::uint64_t>(Phase::ready));
+  while (parts_.go.get() == 0 && parts_.stop.get() == 0) _mm_pause();
+  base::seal();
+  loop();
+  base::unseal();
+  if (auto drained = core_->drain(); !drained) failure_ = drained.error().message();
+  core_.reset();
+  disk_.reset();
+  uring_.reset();
+  if (parts_.dpdk != nullptr) parts_.dpdk->unregister_thread();
+  phase_.set(static_cast<std::uint64_t>(Phase::done));
+}
+
+void CoreThread::loop() {
+  std::uint64_t worked_at_ns = clock_.monotonic_ns();
+  while (parts_.stop.get() == 0) {
+    if (core_->run_turn()) {
+      worked_at_ns = core_->now_ns();
+      continue;
+    }
+    const std::uint64_t silent_ns = core_->now_ns() - worked_at_ns;
+    const std::uint64_t sleep_ns =
+        idle_.sleep_ns(silent_ns, core_->writes_in_flight(), core_->sleep_ns_max());
+    if (sleep_ns == 0) {
+      _mm_pause();
+    } else if (core_->sleep(sleep_ns)) {
+      worked_at_ns = clock_.monotonic_ns();
+    }
+  }
+}
+
+base::Result<void> CoreThread::start() {
+  if (auto pinned = pin(); !pinned) return pinned.error();
+  if (parts_.dpdk != nullptr) {
+    if (auto registered = parts_.dpdk->register_thread(); !registered) return registered.error();
+  }
+  auto uring = base::Uring::create(uring_entries);
+  if (!uring) return uring.error();
+  uring_ = std::move(*uring);
+  native::SessionsOptions sessions;
+  std::vector<datagram::ListenerSpec> listeners = parts_.listeners;
+  protocols_ = std::make_unique<Protocols>(sessions, std::move(listeners), arena_);
+  CoreOptions options;
+  options.id = id_;
+  options.core_count = options.shard_count = parts_.core_count;
+  options.native_udp_port = parts_.native_udp_port;
+  const std::size_t ports_per_core = parts_.kernel_ports.size() + parts_.devices.size();
+  for (std::size_t i = 0; i < ports_per_core; ++i) {
+    options.region_ports.push_back(static_cast<std::uint32_t>(base::raw(id_) * ports_per_core + i));
+  }
+  core_ = std::make_unique<Core>(options, arena_, *uring_, clock_, parts_.region, parts_.commands,
+                                 parts_.events, *protocols_);
+  if (auto opened = open_shard(); !opened) return opened.error();
+  if (auto opened = open_ports(); !opened) return opened.error();
+  idle_.never_sleep = parts_.options.profile == Profile::dedicated;
+  idle_.polled_ports = !parts_.devices.empty() || parts_.core_count > 1;
+  return {};
+}
+
+base::Result<void> CoreThread::pin() {
+  if (parts_.options.cpus.empty()) return {};
+  const std::uint32_t cpu = parts_.options.cpus[base::raw(id_)];
+  hwloc_topology_t topology = nullptr;
+  if (hwloc_topology_init(&topology) != 0 || hwloc_topology_load(topology) != 0) {
+    return base::Error(base::ErrorCode::unavailable, "hwloc cannot read this host's topology");
+  }
+  const hwloc_obj_t unit = hwloc_get_pu_obj_by_os_index(topology, cpu);
+  int bound = -1;
+  if (unit != nullptr) bound = hwloc_set_cpubind(topology, unit->cpuset, HWLOC_CPUBIND_THREAD);
+  hwloc_topology_destroy(topology);
+  if (bound != 0) {
+    return base::Error(
+        base::ErrorCode::invalid_argument,
+        "--cores: CPU {} is not there or not allowed to this process; see nproc and taskset -p",
+        cpu);
+  }
+  return {};
+}
+
+base::Result<void> CoreThread::open_shard() {
+  const base::ShardId id{base::raw(id_)};
+  if (parts_.options.memory_only) {
+    disk_ = std::make_unique<storage::MemoryDisk>();
+  } else {
+    const std::string directory =
+        fmt::format("{}/shard-{}", parts_.options.data_directory, base::raw(id_));
+    auto disk = storage::UringDisk::open(*uring_, {.directory = directory});
+    if (!disk) return disk.error();
+    disk_ = std::move(*disk);
+  }
+  if (base::raw(id_) == 0) {
+    parts_.region.durability.set(storage::name(disk_->durability()));
+    parts_.region.device.set(disk_->device());
+  }
+  producers_ = std::make_unique<shard::ProducerTable>(arena_, producers_max);
+  Rebuild rebuild(*producers_, parts_.region, parts_.region.cores[base::raw(id_)]);
+  auto log = storage::Log::open(log_options(parts_.options, id), *disk_, arena_, &rebuild);
+  if (!log) return log.error();
+  producers_->finish_recovery(clock_.monotonic_ns());
+  journal_ = &(*log)->journal();
+  auto shard = std::make_unique<CoreShard>(shard_options_of(parts_.options, id, parts_.core_count),
+                                           arena_, **log, *producers_, core_->outbox());
+  core_->add_shard(id, std::move(*log), std::move(shard));
+  return {};
+}
+
+base::Result<void> CoreThread::open_ports() {
+  for (const NodeParts::KernelPort& kernel : parts_.kernel_ports) {
+    port::KernelUdpOptions options;
+    options.ipv4 = kernel.ipv4;
+    options.local_ports.push_back(kernel.udp_port);
+    for (const auto& listener : parts_.listeners) options.local_ports.push_back(listener.udp_port);
+    options.reuse_port = parts_.core_count > 1;
+    // The loopback device carries packets of 64 KiB; one page-and-a-bit less than 9 KiB costs no
+    // more than 1.5.
+    if ((kernel.ipv4 >> 24) == 127) options.payload_bytes_max = 8952;
+    auto port = port::KernelUdpPort::create(*uring_, options);
+    if (!port) return port.error();
+    core_->add_port(std::move(*port));
+  }
+  for (const auto& device : parts_.devices) {
+    auto port = device->open_queue(base::raw(id_));
+    if (!port) return port.error();
+    core_->add_port(std::move(*port));
+  }
+  return {};
+}
+
+base::Result<bool> CoreThread::prepare_files() {
+  if (journal_ == nullptr) return false;
+  return journal_->prepare_files();
+}
+
+}  // namespace millrace::core
