@@ -78,7 +78,8 @@ Arena::~Arena() {
 
 std::span<std::byte> Arena::allocate_bytes(std::uint64_t bytes, std::uint64_t alignment) {
   const std::uint64_t start = align_up(used_bytes_, alignment);
-  CHECK(start + bytes <= size_bytes_);
+  CHECK(start <= size_bytes_);
+  CHECK(bytes <= size_bytes_ - start);
   used_bytes_ = start + bytes;
   return {base_ + start, bytes};
 }
