@@ -36,7 +36,9 @@ inline constexpr std::uint32_t topic_bytes_max = 249;
 inline constexpr std::uint32_t error_text_bytes_max = 200;
 inline constexpr std::uint32_t refusal_text_bytes_max = 88;  // in an answer to HELLO
 inline constexpr std::uint32_t nak_ranges_max = 32;          // in one NAK
-inline constexpr std::uint32_t open_requests_max = 16;       // unanswered at a time, per session
+// Request ids count up from 1 in a session. The one sent is less than this above the lowest that is
+// unanswered.
+inline constexpr std::uint32_t requests_max = 16;
 inline constexpr std::uint64_t sequence_max = (1ULL << 48) - 1;  // pkt_seq and ack_upto
 
 enum class PacketType : std::uint8_t {
@@ -70,7 +72,7 @@ inline constexpr std::uint16_t flag_ack_now = 1U << 1;  // answer at the end of 
 inline constexpr std::uint16_t fragment_first = 1U << 0;
 inline constexpr std::uint16_t fragment_last = 1U << 1;  // both: a whole batch
 inline constexpr std::uint16_t data_durable = 1U << 2;   // DATA: somebody waits for the device
-inline constexpr std::uint16_t push_gone = 1U << 2;      // PUSH: no bytes, the log lost them
+inline constexpr std::uint16_t push_gone = 1U << 2;      // PUSH: no bytes; the subscription ended
 
 // Result of a request and code of an ERROR. Below 64 these are the shard's own answers.
 enum class Status : std::uint8_t {
@@ -241,7 +243,7 @@ struct PushHeader {
   std::uint32_t subscription = 0;
   std::uint16_t flags = 0;        // fragment_*, push_gone
   base::Offset base_offset = 0;   // of the batch
-  std::uint32_t skip_bytes = 0;   // of the batch, before these
+  std::uint32_t skip_bytes = 0;   // of the batch, before these; push_gone: a Status
   std::uint32_t batch_bytes = 0;  // of the whole batch
 };
 

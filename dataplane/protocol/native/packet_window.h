@@ -134,7 +134,8 @@ class SendWindow {
     if (is_in_flight(pkt_seq)) wanted_.insert(pkt_seq);
   }
 
-  // When on_deadline() has something to do; never_ns when nothing is in flight.
+  // When on_deadline() has something to do; never_ns when nothing is in flight, 0
+  // when take_repair() has something.
   std::uint64_t deadline_ns() const;
   // Tail-loss probe, timeout, or a new interval for repairs: afterwards take_repair() names
   // packets.
