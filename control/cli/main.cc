@@ -1,0 +1,159 @@
+// millrace: the command line. Every option is declared here, and CLI11 included nowhere else; each
+// verb's work is in its own file (verbs.h).
+//
+// Data goes to standard output, messages to standard error. Exit codes: 0 ok, 1 failed, 2 usage,
+// 3 not found, 4 timeout, 6 cannot connect.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <iostream>
+#include <map>
+
+#include "control/catalog/topic.h"
+#include "control/cli/verbs.h"
+#include "control/config/node_config.h"
+
+namespace millrace::cli {
+namespace {
+
+using Run = std::function<int()>;
+
+// Everything the parser writes into; the chosen verb leaves what is to be run.
+struct CommandLine {
+  Globals globals;
+  UpOptions up;
+  TopicCreateOptions topic_create;
+  TopicNameOptions topic_name;
+  WaitOptions wait;
+  Run run;
+};
+
+void declare_globals(CLI::App& app, CommandLine& line) {
+  static const std::map<std::string, OutputFormat> formats = {{"table", OutputFormat::table},
+                                                              {"json", OutputFormat::json}};
+  app.add_option("--port-offset", line.globals.port_offset,
+                 "Which node: all its ports are shifted by this much")
+      ->envname("MILLRACE_PORT_OFFSET")
+      ->check(CLI::Range(0, control::port_offset_max))
+      ->type_name("N");
+  app.add_option("-o,--output", line.globals.output, "table or json")
+      ->transform(CLI::CheckedTransformer(formats).description(""))
+      ->type_name("FORMAT");
+}
+
+// A verb that falls through to the global options, so they may stand before or after it.
+CLI::App* add_verb(CLI::App& parent, const char* name, const char* description) {
+  auto* verb = parent.add_subcommand(name, description);
+  verb->fallthrough();
+  return verb;
+}
+
+void declare_up(CLI::App& app, CommandLine& line) {
+  auto* up = add_verb(app, "up", "Run a node until Ctrl-C");
+  UpOptions& to = line.up;
+  up->add_option("--data", to.data,
+                 "Where the node keeps its data [/var/lib/millrace for root, else "
+                 "~/.local/share/millrace]")
+      ->type_name("DIR");
+  up->add_flag("--memory-only", to.memory_only, "Keep nothing on disk");
+  up->add_option("--config", to.config, "Settings in TOML; flags win over it")->type_name("FILE");
+  up->add_option("--bind", to.bind, "IPv4 address of the native UDP port [127.0.0.1]")
+      ->type_name("ADDRESS");
+  up->add_option("--port", to.ports,
+                 "A way in, instead of the native UDP port; repeatable: udp:ADDRESS:PORT, "
+                 "memif:..., af_xdp:...")
+      ->allow_extra_args(false)
+      ->type_name("SPEC");
+  up->add_option("--listen", to.listeners,
+                 "A UDP port whose datagrams fill a topic; repeatable: 514=syslog[,framing="
+                 "datagram|lines][,key=none|source|bytes:OFFSET:LENGTH][,partitions=N]")
+      ->allow_extra_args(false)
+      ->type_name("SPEC");
+  up->add_option("--profile", to.profile, "laptop (sleeps when idle) or dedicated (never sleeps)")
+      ->type_name("NAME");
+  up->add_option("--cores", to.cores, "Processors to pin the data plane to, as in 0,1")
+      ->type_name("LIST");
+  up->add_option("--journal-size", to.journal_size, "Disk the journal takes, as in 1GiB")
+      ->type_name("SIZE");
+  up->add_option("--tail-size", to.tail_size, "Memory for the newest bytes, as in 32MiB")
+      ->type_name("SIZE");
+  up->add_option("--programs", to.programs, "Where millraced and millrace-control are")
+      ->type_name("DIR");
+  up->callback([&line] { line.run = [&line] { return run_up(line.up, line.globals); }; });
+}
+
+void declare_topic(CLI::App& app, CommandLine& line) {
+  auto* topic = add_verb(app, "topic", "Create, list, describe and delete topics");
+  topic->require_subcommand(1);
+
+  auto* create = add_verb(*topic, "create", "Create a topic");
+  create->add_option("NAME", line.topic_create.name, "1 to 249 of a-z A-Z 0-9 . _ -")->required();
+  create->add_option("--partitions,-p", line.topic_create.partitions, "How many [1]")
+      ->check(CLI::Range(1U, control::partitions_per_topic_max))
+      ->type_name("N");
+  create
+      ->add_option("--durability", line.topic_create.durability,
+                   "What an acknowledgement means by default: durable or memory [durable]")
+      ->check(CLI::IsMember({"durable", "memory"}).description(""))
+      ->type_name("NAME");
+  create->add_flag("--if-not-exists", line.topic_create.if_not_exists,
+                   "An existing topic is no error");
+  create->callback([&line] {
+    line.run = [&line] { return run_topic_create(line.topic_create, line.globals); };
+  });
+
+  auto* list = add_verb(*topic, "list", "List all topics");
+  list->callback([&line] { line.run = [&line] { return run_topic_list(line.globals); }; });
+
+  auto* describe = add_verb(*topic, "describe", "Show a topic and the offsets of its partitions");
+  describe->add_option("NAME", line.topic_name.name)->required();
+  describe->callback([&line] {
+    line.run = [&line] { return run_topic_describe(line.topic_name, line.globals); };
+  });
+
+  auto* remove = add_verb(*topic, "delete", "Delete a topic and all its records");
+  remove->add_option("NAME", line.topic_name.name)->required();
+  remove->callback(
+      [&line] { line.run = [&line] { return run_topic_delete(line.topic_name, line.globals); }; });
+}
+
+void declare_status(CLI::App& app, CommandLine& line) {
+  auto* status = add_verb(app, "status", "Show ports, the packet ledger and durability");
+  status->callback([&line] { line.run = [&line] { return run_status(line.globals); }; });
+}
+
+void declare_wait(CLI::App& app, CommandLine& line) {
+  auto* wait = add_verb(app, "wait", "Return when the node is ready");
+  wait->add_option("--timeout", line.wait.timeout, "How long at most, as in 30s [30s]")
+      ->type_name("TIME");
+  wait->callback([&line] { line.run = [&line] { return run_wait(line.wait, line.globals); }; });
+}
+
+int parse_and_run(int argc, char** argv) {
+  CommandLine line;
+  line.globals.program = argv[0];
+  CLI::App app("Millrace: durable, ordered logs reached by kernel-bypass UDP", "millrace");
+  app.set_version_flag("--version", std::string("millrace ") + MILLRACE_VERSION);
+  app.require_subcommand(1);
+  declare_globals(app, line);
+  declare_up(app, line);
+  declare_topic(app, line);
+  declare_status(app, line);
+  declare_wait(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, std::cout, std::cerr) == 0 ? exit_ok : exit_usage;
+  }
+  line.globals.has_port_offset = app.count("--port-offset") > 0;
+  return line.run();
+}
+
+}  // namespace
+}  // namespace millrace::cli
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  return millrace::cli::parse_and_run(argc, argv);
+}

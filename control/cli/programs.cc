@@ -1,0 +1,43 @@
+// Programs: see programs.h.
+#include "control/cli/programs.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace millrace::cli {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> program_directories(const std::string& own_path) {
+  const fs::path own = fs::path(own_path).parent_path();
+  std::vector<std::string> directories = {own.string()};
+  // build/control/millrace finds build/, build/control/, build/dataplane/ and its core/.
+  for (const fs::path& root : {own, own.parent_path(), own.parent_path().parent_path()}) {
+    for (const char* below : {"", "control", "dataplane", "dataplane/core"}) {
+      directories.push_back((*below == 0 ? root : root / below).string());
+    }
+  }
+  return directories;
+}
+
+base::Result<std::string> find_program(const std::string& name, const std::string& directory) {
+  std::vector<std::string> directories = {directory};
+  if (directory.empty()) {
+    std::error_code error;
+    const fs::path own = fs::read_symlink("/proc/self/exe", error);
+    directories = program_directories(own.string());
+  }
+  for (const std::string& candidate : directories) {
+    const std::string path = (fs::path(candidate) / name).string();
+    std::error_code error;
+    if (fs::is_regular_file(path, error) && access(path.c_str(), X_OK) == 0) return path;
+  }
+  return base::Error(base::ErrorCode::not_found,
+                     "{} was not found in {} or the build tree around it: build or install it, or "
+                     "name its directory with --programs DIR",
+                     name, directories.front());
+}
+
+}  // namespace millrace::cli
