@@ -116,8 +116,8 @@ struct Record {
   std::span<const std::byte> headers;     // the encoded headers, count varint included
 };
 
-// Walks the records of a checked, uncompressed batch. next() is false at the end or at the first
-// malformed record; malformed() tells which.
+// Walks the records of a checked batch. next() is false at the end or at the first malformed
+// record; malformed() tells which. A compressed batch is malformed from the start.
 class RecordReader {
  public:
   explicit RecordReader(const BatchView& batch);
@@ -130,7 +130,9 @@ class RecordReader {
   base::Offset base_offset_;
   std::int64_t base_timestamp_ms_;
   std::int32_t left_;
-  bool malformed_ = false;
+  std::int32_t next_delta_ = 0;
+  std::int32_t last_delta_;
+  bool malformed_;
 };
 
 // Builds one batch in a buffer that the caller owns (at most batch_bytes_max of it are used).
@@ -143,8 +145,8 @@ class BatchBuilder {
   // False when it does not fit; the batch is as before then.
   bool add(std::optional<std::string_view> key, std::optional<std::string_view> value,
            std::int64_t timestamp_ms);
-  // Room for one value to be written in place, then commit()ted or abort()ed; empty
-  // span when it does not fit.
+  // Room for one value to be written in place, then commit()ted or abort()ed; a span without data
+  // when it does not fit (and nothing is to be committed then).
   std::span<std::byte> claim(std::optional<std::string_view> key, std::uint32_t value_bytes,
                              std::int64_t timestamp_ms);
   void commit();
@@ -160,6 +162,9 @@ class BatchBuilder {
                               std::int32_t base_sequence);
 
  private:
+  std::byte* place(std::optional<std::string_view> key, std::uint32_t value_zigzag,
+                   std::uint32_t value_bytes, std::int64_t timestamp_ms);
+
   std::byte* buffer_ = nullptr;
   std::uint32_t capacity_ = 0;
   std::uint32_t used_ = 0;
