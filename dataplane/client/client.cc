@@ -11,6 +11,7 @@ Client::Client(port::Port& port, base::Clock& clock, const ClientOptions& option
     : options_(options),
       channel_(port, options.server, options.local_port),
       session_(channel_, clock, options.connection) {
+  session_.client = this;
   house_kept_ns_ = wall_aligned_ns_ = session_.now_ns;
 }
 
@@ -44,18 +45,27 @@ int Client::poll(mr_handler handler, void* context, std::uint32_t records_max) {
   return static_cast<int>(count);
 }
 
-void Client::receive() {
+bool Client::look() {
+  session_.read_clock();
+  return receive();
+}
+
+// True when anything came.
+bool Client::receive() {
   std::array<Received, port::burst_max> burst;
+  bool any = false;
   for (std::uint32_t i = 0; i < bursts_max; ++i) {
     const std::uint32_t count = channel_.receive(burst);
+    any |= count != 0;
     for (std::uint32_t k = 0; k < count; ++k) {
       native::Request packet;
       if (!session_.connection.receive(burst[k], session_.now_ns, packet)) continue;
       handle(packet);
       channel_.release(burst[k].frame);
     }
-    if (count < burst.size()) return;
+    if (count < burst.size()) break;
   }
+  return any;
 }
 
 void Client::handle(const native::Request& packet) {
@@ -248,15 +258,17 @@ void Client::unsubscribe(Subscription* subscription) {
                 [subscription](const auto& item) { return item.get() == subscription; });
 }
 
+int Client::status() const { return session_.connection.status(); }
+
 mr_stats Client::stats() const {
-  const port::PortCounters& port = const_cast<DatagramChannel&>(channel_).port().counters();
+  const port::PortCounters& port = channel_.port().counters();
   mr_stats stats;
   stats.packets_sent = port.tx_packets.get();
   stats.packets_received = port.rx_packets.get();
   stats.packets_repaired = session_.queue.repaired_packets();
   stats.packets_dropped = channel_.dropped_packets() + session_.connection.dropped_packets();
   stats.sessions = session_.connection.sessions();
-  const native::SendWindow& window = const_cast<Session&>(session_).connection.send_window();
+  const native::SendWindow& window = session_.connection.send_window();
   stats.rtt_ns = window.srtt_known() ? window.srtt_ns() : 0;
   return stats;
 }

@@ -39,18 +39,21 @@ class Client {
 
   // Records delivered, or MR_INVALID from within a handler.
   int poll(mr_handler handler, void* context, std::uint32_t records_max);
+  // Takes in what has arrived, and no more: for waiting without a system call to wait in. True when
+  // something had.
+  bool look();
   // When poll() has something to do even if no packet comes.
   std::uint64_t deadline_ns() const;
   // Records wait that poll() did not deliver.
   bool has_records() const;
   bool polling() const { return polling_; }
 
-  bool connected() const { return session_.connection.established(); }
+  int status() const;
   mr_stats stats() const;
   Session& session() { return session_; }
 
  private:
-  void receive();
+  bool receive();
   void handle(const native::Request& packet);
   void handle_ack(std::span<const std::byte> body);
   void handle_open_ack(std::span<const std::byte> body);

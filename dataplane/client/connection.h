@@ -15,6 +15,7 @@
 
 #include "dataplane/base/units.h"
 #include "dataplane/client/datagram_channel.h"
+#include "dataplane/client/status.h"
 #include "dataplane/protocol/native/codec.h"
 #include "dataplane/protocol/native/packet_window.h"
 
@@ -57,6 +58,7 @@ class Connection {
   // Biggest UDP payload agreed on; 0 before the first session.
   std::uint32_t payload_bytes() const { return payload_bytes_; }
 
+  const native::SendWindow& send_window() const { return send_window_; }
   native::SendWindow& send_window() { return send_window_; }
   // The header of a packet that goes out now; it carries every acknowledgement due.
   native::Header header(native::PacketType type) {
@@ -84,8 +86,11 @@ class Connection {
 
   std::uint64_t sessions() const { return sessions_; }
   std::uint64_t dropped_packets() const { return dropped_packets_; }
-  // The node's last refusal to give a session; ok when there was none.
-  native::Status refusal() const { return refusal_; }
+  // MR_OK while established; else MR_NOT_CONNECTED, or why the node last refused a session.
+  int status() const {
+    if (established()) return MR_OK;
+    return refusal_ == native::Status::ok ? MR_NOT_CONNECTED : to_status(refusal_);
+  }
 
  private:
   void greet(std::uint64_t now_ns);

@@ -59,7 +59,7 @@ class DatagramChannel {
   void look_again();
 
   std::uint64_t dropped_packets() const { return dropped_packets_; }
-  port::Port& port() { return port_; }
+  port::Port& port() const { return port_; }
 
  private:
   bool take_frames();

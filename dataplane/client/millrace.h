@@ -42,7 +42,6 @@ typedef enum mr_status {
   MR_TOO_LARGE = -11,   /* the record does not fit a batch of 1 MiB: split it */
   MR_BAD_ADDRESS = -12, /* mr_connect: the address does not read; the error text says where */
   /* This producer or subscription stopped. */
-  MR_CLOSED = -20,        /* the client was closed by the application */
   MR_TIMED_OUT = -21,     /* records were not acknowledged within delivery_timeout_ms: whether they
                              are in the log is not known. mr_producer_retry keeps trying, without
                              duplicates; or close the producer */
@@ -78,10 +77,13 @@ MR_API const char* mr_version(void);
 
 typedef struct mr_options {
   uint32_t struct_bytes; /* set by mr_options_init */
-  /* "127.0.0.1:7070"                               kernel UDP
-   * "udp:127.0.0.1:7070"                           the same
-   * "memif:socket=PATH,ip=A.B.C.D,server=IP:PORT"  shared memory to a node on this host (DPDK)
-   * "dpdk:device=DEVARGS,ip=A.B.C.D,server=IP:PORT" any DPDK device, e.g. 0000:01:00.1 */
+  /* "HOST:PORT", "udp:HOST:PORT"              kernel UDP; a name is looked up once, and blocks
+   * "memif:socket=PATH,server=IP:PORT"         shared memory to a node on this host
+   * "af_xdp:iface=NAME,ip=IP,server=IP:PORT"   AF_XDP
+   * "pci:0000:00:05.0,ip=IP,server=IP:PORT"    a NIC of our own
+   * The last three go through DPDK and take what the node's own port settings take (ip=, mac=,
+   * mtu=); ip= is this program's address there. Several clients of one process need an address
+   * each. Without server= a memif client asks 192.168.77.1:7070. */
   const char* address;
   uint32_t silence_timeout_ms; /* nothing heard for so long: reconnect. Default 2000 */
   uint32_t
@@ -99,8 +101,9 @@ MR_API int mr_connect(const mr_options* options, mr_client** client, char* error
  * mr_drain first where that matters. Null is allowed. */
 MR_API void mr_close(mr_client* client);
 
-/* 1 while there is a session, else 0. */
-MR_API int mr_is_connected(const mr_client* client);
+/* MR_OK while there is a session. Else MR_NOT_CONNECTED, or what the node last answered:
+ * MR_SERVER_FULL, MR_UNSUPPORTED (it speaks another version); in each case mr_poll tries on. */
+MR_API int mr_connection_status(const mr_client* client);
 /* The live path: "kernel-udp 0.0.0.0:41234", "dpdk net_memif0 (memif)". Valid as long as client. */
 MR_API const char* mr_path(const mr_client* client);
 

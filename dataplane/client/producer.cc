@@ -53,7 +53,8 @@ Lane& Producer::add_lane(std::uint16_t partition_index) {
 
 std::int64_t Producer::why_not() const {
   if (status_ != MR_OK) return status_;
-  return ready_ ? MR_INVALID : MR_NOT_CONNECTED;
+  if (ready_) return MR_INVALID;  // a claim is open
+  return session_.connection.established() ? waiting_status_ : session_.connection.status();
 }
 
 // A record for which no open batch has room.
@@ -250,7 +251,6 @@ void Producer::stop(int status) {
 
 int Producer::retry() {
   if (status_ == MR_OK) return MR_OK;
-  if (status_ == MR_CLOSED) return MR_CLOSED;
   status_ = MR_OK;
   for (const auto& lane : lanes_) {
     lane->waited_ns = 0;
@@ -314,6 +314,7 @@ bool Producer::on_open_ack(const native::OpenAck& ack) {
   session_.withdraw(lane.request);
   session_.want_requests();
   if (ack.status == native::Status::not_ready) {
+    waiting_status_ = MR_NOT_READY;
     lane.request.want(session_.now_ns + Request::not_ready_ns);
     return true;
   }

@@ -118,7 +118,8 @@ class Producer {
   Session& session_;
   ProducerOptions options_;
   int status_ = MR_OK;
-  bool ready_ = false;  // every stream has been open once
+  int waiting_status_ = MR_NOT_CONNECTED;  // why it is not ready
+  bool ready_ = false;                     // every stream has been open once
   Lane* claimed_ = nullptr;
   std::uint32_t keyless_lane_ = 0;  // where records without a key go until its batch is sealed
   std::int64_t next_record_ = 0;    // several lanes

@@ -16,6 +16,7 @@
 
 namespace millrace::client {
 
+class Client;
 class Subscription;
 
 struct Session {
@@ -70,6 +71,7 @@ struct Session {
     want_requests();
   }
 
+  Client* client = nullptr;  // whose it is
   base::Clock& clock;
   Connection connection;
   SendQueue queue;

@@ -70,8 +70,6 @@ extern "C" const char* mr_status_text(int status) {
       return "the record does not fit a batch of 1 MiB";
     case MR_BAD_ADDRESS:
       return "the address does not read";
-    case MR_CLOSED:
-      return "closed";
     case MR_TIMED_OUT:
       return "not acknowledged in time";
     case MR_REFUSED_FULL:

@@ -39,7 +39,8 @@ void Subscription::ask_again(std::uint64_t from_ns) {
 
 int Subscription::position(mr_position& position) const {
   position = {next_offset_, log_end_, partition_count_};
-  return status_;
+  if (phase_ == Phase::stopped || session_.connection.established()) return status_;
+  return session_.connection.status();
 }
 
 bool Subscription::take_push(std::span<const std::byte> body) {
@@ -169,6 +170,7 @@ bool Subscription::on_open_ack(const native::OpenAck& ack) {
     return false;
   session_.withdraw(request_);
   if (ack.status == native::Status::not_ready) {
+    status_ = MR_NOT_READY;
     ask_again(session_.now_ns + Request::not_ready_ns);
   } else if (ack.status != native::Status::ok || ack.stream == 0) {
     stop(ack.status == native::Status::ok ? MR_INVALID : to_status(ack.status));
@@ -189,6 +191,7 @@ bool Subscription::on_sub_ack(const native::SubAck& ack) {
   session_.withdraw(request_);
   session_.want_requests();
   if (ack.status == native::Status::not_ready) {
+    status_ = MR_NOT_READY;
     ask_again(session_.now_ns + Request::not_ready_ns);
   } else if (ack.status != native::Status::ok || ack.subscription == 0) {
     stop(ack.status == native::Status::ok ? MR_INVALID : to_status(ack.status));

@@ -34,6 +34,7 @@ class Subscription {
   Subscription(const Subscription&) = delete;
   Subscription& operator=(const Subscription&) = delete;
 
+  Session& session() { return session_; }
   int position(mr_position& position) const;
   void* context() const { return options_.context; }
 
