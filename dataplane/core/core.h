@@ -45,7 +45,7 @@ class Core {
        link::Region& region, CommandMesh& commands, EventMesh& events, Protocols& protocols);
   static std::uint64_t arena_bytes(const CoreOptions& options);
 
-  void add_port(std::unique_ptr<port::Port> port);
+  void add_port(port::Port& port);  // outlives this
   void add_shard(base::ShardId id, std::unique_ptr<storage::Log> log,
                  std::unique_ptr<CoreShard> shard);
   EventOutbox& outbox() { return outbox_; }
@@ -77,7 +77,7 @@ class Core {
   static constexpr std::uint64_t turn_budget_ns = 100'000;
 
   struct PortState {
-    std::unique_ptr<port::Port> port;
+    port::Port* port = nullptr;
     link::PortBlock* block = nullptr;
     net::Identity identity;
     net::AnswerLimit answer_limit;

@@ -32,13 +32,13 @@ std::uint64_t Core::arena_bytes(const CoreOptions& options) {
          release_groups_max * sizeof(ReleaseGroup) + 64 * base::kib;
 }
 
-void Core::add_port(std::unique_ptr<port::Port> port) {
+void Core::add_port(port::Port& port) {
   CHECK(ports_.size() < protocol::ports_max);
   const auto index = static_cast<std::uint16_t>(ports_.size());
   PortState& state = ports_.emplace_back();
-  state.ethernet = port->framing() == port::Framing::ethernet;
-  state.identity = {port->mac(), port->ipv4()};
-  state.port = std::move(port);
+  state.ethernet = port.framing() == port::Framing::ethernet;
+  state.identity = {port.mac(), port.ipv4()};
+  state.port = &port;
   state.block = &region_.ports[options_.region_ports[index]];
   state.block->core = base::raw(options_.id);
   state.block->path.set(state.port->path());
@@ -183,11 +183,10 @@ void Core::publish() {
   block_.batches_delivered.set(delivered);
   block_.bytes_delivered.set(delivered_bytes);
   block_.subscriptions.set(subscriptions);
-  const native::SessionCounters& sessions = protocols_.sessions.counters();
-  block_.sessions.set(sessions.sessions_open.get());
-  block_.sessions_opened.set(sessions.sessions_opened.get());
-  block_.streams.set(sessions.streams_open.get());
-  block_.packets_repaired.set(sessions.packets_repaired.get());
+  block_.sessions.set(protocols_.sessions.session_count());
+  block_.streams.set(protocols_.sessions.stream_count());
+  block_.sessions_opened.set(protocols_.sessions.figures().sessions_opened);
+  block_.packets_repaired.set(protocols_.sessions.figures().packets_repaired);
 }
 
 void Core::publish_shard(ShardState& state) {
@@ -228,10 +227,9 @@ void Core::publish_shard(ShardState& state) {
 }
 
 base::Result<void> Core::drain() {
-  protocols_.sessions.close_all(now_ns_, *effects_);
-  send_packets();
-  settle(ProtocolId::native, nullptr, 0);
-  uring_.submit();
+  // Peers hear that this is the end and need not find out by silence.
+  protocols_.sessions.end_all(native::Status::shutting_down);
+  for (int turn = 0; turn < 64 && protocols_.sessions.session_count() > 0; ++turn) run_turn();
   base::Result<void> result;
   for (ShardState& state : shards_) {
     if (auto closed = state.log->journal().close(); !closed) result = closed.error();

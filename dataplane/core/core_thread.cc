@@ -2,7 +2,7 @@
 
 #include <hwloc.h>
 #include <immintrin.h>
-#include <pthread.h>
+#include <sys/random.h>
 
 #include "dataplane/base/alloc_guard.h"
 #include "dataplane/base/units.h"
@@ -37,6 +37,27 @@ shard::ShardOptions shard_options_of(const NodeOptions& options, base::ShardId s
   out.core_count = core_count;
   out.partitions_max = options.partitions_max;
   return out;
+}
+
+native::SessionsOptions session_limits() {
+  native::SessionsOptions options;
+  options.sessions_max = 1024;
+  options.streams_max = 32768;
+  options.subscriptions_max = 16384;
+  return options;
+}
+
+native::SessionsOptions sessions_options(const NodeParts& parts, base::CoreId core,
+                                         const std::vector<port::Port*>& ports) {
+  native::SessionsOptions options = session_limits();
+  options.core = core;
+  options.shard_count = parts.core_count;
+  CHECK(getrandom(&options.secret, sizeof options.secret, 0) == sizeof options.secret);
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    options.ports[i] = {.credits = ports[i]->receive_descriptors(),
+                        .payload_bytes_max = ports[i]->payload_bytes_max()};
+  }
+  return options;
 }
 
 // Hands what recovery finds on to the producers' table, and its progress to whoever looks.
@@ -79,8 +100,7 @@ std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
   const auto log = log_options(options, base::ShardId{0});
   return storage::Log::arena_bytes(log) + shard::ProducerTable::arena_bytes(producers_max) +
          CoreShard::arena_bytes(shard_options_of(options, base::ShardId{0}, 1)) +
-         datagram::Listeners::arena_bytes() +
-         native::Sessions::arena_bytes(native::SessionsOptions()) +
+         datagram::Listeners::arena_bytes() + native::Sessions::arena_bytes(session_limits()) +
          Core::arena_bytes(CoreOptions()) + CommandMesh::arena_bytes(link::cores_max) +
          EventMesh::arena_bytes(link::cores_max) + base::mib;
 }
@@ -98,6 +118,7 @@ void CoreThread::run() {
   base::unseal();
   if (auto drained = core_->drain(); !drained) failure_ = drained.error().message();
   core_.reset();
+  kernel_ports_.clear();
   disk_.reset();
   uring_.reset();
   if (parts_.dpdk != nullptr) parts_.dpdk->unregister_thread();
@@ -130,9 +151,10 @@ base::Result<void> CoreThread::start() {
   auto uring = base::Uring::create(uring_entries);
   if (!uring) return uring.error();
   uring_ = std::move(*uring);
-  native::SessionsOptions sessions;
+  if (auto opened = open_ports(); !opened) return opened.error();
   std::vector<datagram::ListenerSpec> listeners = parts_.listeners;
-  protocols_ = std::make_unique<Protocols>(sessions, std::move(listeners), arena_);
+  protocols_ = std::make_unique<Protocols>(sessions_options(parts_, id_, ports_),
+                                           std::move(listeners), arena_);
   CoreOptions options;
   options.id = id_;
   options.core_count = options.shard_count = parts_.core_count;
@@ -144,7 +166,7 @@ base::Result<void> CoreThread::start() {
   core_ = std::make_unique<Core>(options, arena_, *uring_, clock_, parts_.region, parts_.commands,
                                  parts_.events, *protocols_);
   if (auto opened = open_shard(); !opened) return opened.error();
-  if (auto opened = open_ports(); !opened) return opened.error();
+  for (port::Port* port : ports_) core_->add_port(*port);
   idle_.never_sleep = parts_.options.profile == Profile::dedicated;
   idle_.polled_ports = !parts_.devices.empty() || parts_.core_count > 1;
   return {};
@@ -177,7 +199,7 @@ base::Result<void> CoreThread::open_shard() {
   } else {
     const std::string directory =
         fmt::format("{}/shard-{}", parts_.options.data_directory, base::raw(id_));
-    auto disk = storage::UringDisk::open(*uring_, {.directory = directory});
+    auto disk = storage::UringDisk::open({.folder = directory}, *uring_);
     if (!disk) return disk.error();
     disk_ = std::move(*disk);
   }
@@ -209,13 +231,10 @@ base::Result<void> CoreThread::open_ports() {
     if ((kernel.ipv4 >> 24) == 127) options.payload_bytes_max = 8952;
     auto port = port::KernelUdpPort::create(*uring_, options);
     if (!port) return port.error();
-    core_->add_port(std::move(*port));
+    kernel_ports_.push_back(std::move(*port));
+    ports_.push_back(kernel_ports_.back().get());
   }
-  for (const auto& device : parts_.devices) {
-    auto port = device->open_queue(base::raw(id_));
-    if (!port) return port.error();
-    core_->add_port(std::move(*port));
-  }
+  for (const auto& device : parts_.devices) ports_.push_back(&device->port(base::raw(id_)));
   return {};
 }
 

@@ -72,6 +72,8 @@ class CoreThread {
   std::unique_ptr<base::Uring> uring_;
   base::SystemClock clock_;
   std::unique_ptr<storage::Disk> disk_;
+  std::vector<std::unique_ptr<port::Port>> kernel_ports_;
+  std::vector<port::Port*> ports_;
   std::unique_ptr<shard::ProducerTable> producers_;
   std::unique_ptr<Protocols> protocols_;
   std::unique_ptr<Core> core_;
