@@ -51,6 +51,29 @@ base::Result<void> check_options(const JournalOptions& options) {
   return {};
 }
 
+// Is this the journal that the options speak of?
+base::Result<void> check_identity(const Superblock& found, const JournalOptions& options) {
+  using base::Error;
+  using base::ErrorCode;
+  if (found.cluster_id != options.cluster_id || found.shard != base::raw(options.shard)) {
+    return Error(ErrorCode::invalid_argument,
+                 "the journal is shard {} of cluster {:x}, not shard {} of cluster {:x}; start "
+                 "with the data folder that belongs to this node",
+                 found.shard, found.cluster_id, base::raw(options.shard), options.cluster_id);
+  }
+  if (found.file_bytes != options.file_bytes || found.files_max != options.files_max) {
+    return Error(ErrorCode::invalid_argument,
+                 "the journal was made with {} files of {} bytes; configure these, not {} of {}",
+                 found.files_max, found.file_bytes, options.files_max, options.file_bytes);
+  }
+  if (found.boundary_bytes > boundary_of(options)) {
+    return Error(ErrorCode::invalid_argument,
+                 "the journal was written with a tail of {} bytes; configure at least that, not {}",
+                 found.boundary_bytes, options.tail_bytes);
+  }
+  return {};
+}
+
 }  // namespace
 
 // --- writing ---
@@ -371,7 +394,6 @@ base::Result<void> Journal::start(RecoveryVisitor& visitor) {
 base::Result<Superblock> Journal::load_or_create() {
   using base::Error;
   using base::ErrorCode;
-  if (auto opened = files_.open_existing(); !opened) return opened.error();
   const bool is_new = !disk_.exists(superblock_file_name);
   auto file = is_new ? disk_.create(superblock_file_name, 2 * superblock_half_bytes)
                      : disk_.open(superblock_file_name);
@@ -381,6 +403,10 @@ base::Result<Superblock> Journal::load_or_create() {
     if (auto flushed = disk_.flush_now(*file); !flushed) return flushed.error();
   }
   auto found = load_superblock(disk_, *file);
+  if (found) {
+    if (auto fits = check_identity(*found, options_); !fits) return fits.error();
+  }
+  if (auto opened = files_.open_existing(); !opened) return opened.error();
   if (!found) {
     // The first journal file comes after the first superblock, so this is a start that was cut
     // short, or damage.
@@ -398,22 +424,6 @@ base::Result<Superblock> Journal::load_or_create() {
                        .files_max = options_.files_max,
                        .frame_bytes_max = options_.frame_bytes_max,
                        .boundary_bytes = boundary_bytes_};
-  }
-  if (found->cluster_id != options_.cluster_id || found->shard != base::raw(options_.shard)) {
-    return Error(ErrorCode::invalid_argument,
-                 "the journal is shard {} of cluster {:x}, not shard {} of cluster {:x}; start "
-                 "with the data folder that belongs to this node",
-                 found->shard, found->cluster_id, base::raw(options_.shard), options_.cluster_id);
-  }
-  if (found->file_bytes != options_.file_bytes || found->files_max != options_.files_max) {
-    return Error(ErrorCode::invalid_argument,
-                 "the journal was made with {} files of {} bytes; configure these, not {} of {}",
-                 found->files_max, found->file_bytes, options_.files_max, options_.file_bytes);
-  }
-  if (found->boundary_bytes > boundary_bytes_) {
-    return Error(ErrorCode::invalid_argument,
-                 "the journal was written with a tail of {} bytes; configure at least that, not {}",
-                 found->boundary_bytes, options_.tail_bytes);
   }
   if (std::max(found->head, found->end) > files_.prepared_end()) {
     return Error(ErrorCode::corrupt,

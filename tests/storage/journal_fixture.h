@@ -103,6 +103,11 @@ class JournalFixture {
       ADD_FAILURE() << error->message();
       std::abort();
     }
+    prepare();
+  }
+  // The housekeeping thread's part.
+  void prepare() {
+    for (auto more = journal->prepare_files(); more && *more;) more = journal->prepare_files();
   }
   // Power fails; what the disk kept is read again.
   void crash_and_open() {
@@ -126,6 +131,7 @@ class JournalFixture {
   bool turn(std::uint64_t ns = 10) {
     now_ns += ns;
     journal->submit_writes(now_ns);
+    if (housekeeping) prepare();
     return journal->reap_writes(now_ns);
   }
   // Appends and waits until it is durable.
@@ -144,6 +150,7 @@ class JournalFixture {
   std::unique_ptr<Journal> journal;
   std::optional<base::Error> error;
   std::uint64_t now_ns = 1000;
+  bool housekeeping = true;
   std::vector<SeenBatch> written_batches;
   std::vector<base::Position> durable_at;
 };
