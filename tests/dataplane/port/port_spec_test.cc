@@ -24,9 +24,9 @@ TEST(PortSpec, a_memif_needs_only_its_socket) {
 }
 
 TEST(PortSpec, every_kind_and_key_is_read) {
-  const PortSpec memif =
-      good("memif:socket=/m,id=7,role=client,ip=10.1.2.3,bsize=9216,mtu=9000,queues=2,"
-           "mac=02:00:00:00:00:0a");
+  const PortSpec memif = good(
+      "memif:socket=/m,id=7,role=client,ip=10.1.2.3,bsize=9216,mtu=9000,queues=2,"
+      "mac=02:00:00:00:00:0a");
   EXPECT_EQ(memif.memif_id, 7U);
   EXPECT_EQ(memif.ipv4, 0x0a010203U);
   EXPECT_EQ(memif.buffer_bytes, 9216U);

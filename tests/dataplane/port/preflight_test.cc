@@ -137,8 +137,8 @@ TEST_F(PreflightTest, a_pcap_needs_a_file_to_read_and_a_directory_to_write) {
   expect_trouble("pcap:rx=/in.pcap,ip=10.0.0.1", "/in.pcap cannot be read", "check the path");
   write("/in.pcap", "");
   EXPECT_EQ(trouble("pcap:rx=/in.pcap,ip=10.0.0.1"), "");
-  expect_trouble("pcap:rx=/in.pcap,tx=/none/out.pcap,ip=10.0.0.1", "/none/out.pcap cannot be written",
-                 "mkdir -p /none");
+  expect_trouble("pcap:rx=/in.pcap,tx=/none/out.pcap,ip=10.0.0.1",
+                 "/none/out.pcap cannot be written", "mkdir -p /none");
 }
 
 TEST_F(PreflightTest, a_pci_device_is_followed_to_its_vfio_group) {
