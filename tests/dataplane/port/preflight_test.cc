@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t locked_bytes = 16 * base::mib;
 const std::string all_capabilities = "Name:\tx\nCapEff:\t000001ffffffffff\n";
+const std::string interfaces =
+    "Inter-|   Receive\n face |bytes    packets\n    lo:   0 0\n veth0:   0 0\n";
 const std::string no_capabilities = "Name:\tx\nCapEff:\t0000000000000000\n";
 
 // A host made of files.
@@ -76,7 +78,7 @@ TEST_F(PreflightTest, too_few_huge_pages_are_named_with_the_number_to_set) {
 
 TEST_F(PreflightTest, a_missing_driver_is_named_with_its_package) {
   fs::remove(root_ + RTE_EAL_PMD_PATH + "/librte_net_af_xdp.so.23");
-  write("/sys/class/net/veth0/mtu", "1500");
+  write("/proc/thread-self/net/dev", interfaces);
   expect_trouble("af_xdp:iface=veth0,ip=10.0.0.1", "net_af_xdp driver is not in",
                  "apt install librte-net-af-xdp23");
 }
@@ -101,7 +103,9 @@ TEST_F(PreflightTest, a_memif_server_needs_a_writable_directory) {
 TEST_F(PreflightTest, af_xdp_needs_its_interface_and_capabilities) {
   const std::string spec = "af_xdp:iface=veth0,ip=10.0.0.1";
   expect_trouble(spec, "no interface 'veth0'", "ip link");
-  write("/sys/class/net/veth0/mtu", "1500");
+  write("/proc/thread-self/net/dev", " face |bytes\n veth01: 0\nveth0.5: 0\n");
+  expect_trouble(spec, "no interface 'veth0'", "ip link");
+  write("/proc/thread-self/net/dev", interfaces);
   EXPECT_EQ(trouble(spec), "");
   write("/proc/self/status", no_capabilities);
   expect_trouble(spec, "af_xdp needs CAP_NET_RAW", "setcap");
@@ -114,7 +118,7 @@ TEST_F(PreflightTest, af_xdp_needs_its_interface_and_capabilities) {
 
 TEST_F(PreflightTest, memory_that_may_not_be_locked_is_named_with_three_ways_out) {
   const std::string spec = "af_xdp:iface=veth0,ip=10.0.0.1";
-  write("/sys/class/net/veth0/mtu", "1500");
+  write("/proc/thread-self/net/dev", interfaces);
   write("/proc/self/status", "CapEff:\t0000008000003000\n");  // bpf, net_raw, net_admin
   const std::string before = "Limit                     Soft Limit           Hard Limit\n";
   write("/proc/self/limits", before + "Max locked memory         8388608    8388608    bytes\n");
