@@ -62,7 +62,6 @@ class Node {
   void prepare();
   void apply_commands();
   void collect();
-  std::vector<Outgoing> take_sent();
 
   FakeShard& shard_;
   base::Arena arena_;
