@@ -4,7 +4,7 @@
 // text inline, so one can be made on a sealed core.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <array>
 #include <cstdint>
