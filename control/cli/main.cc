@@ -136,6 +136,12 @@ int parse_and_run(int argc, char** argv) {
   CLI::App app("Millrace: durable, ordered logs reached by kernel-bypass UDP", "millrace");
   app.set_version_flag("--version", std::string("millrace ") + MILLRACE_VERSION);
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App* from, const CLI::Error& error) {
+    const auto unknown = from->remaining();
+    const std::string what =
+        unknown.empty() ? error.what() : "unknown command or option: " + unknown.front();
+    return "millrace: error: " + what + "; see 'millrace --help'\n";
+  });
   declare_globals(app, line);
   declare_up(app, line);
   declare_topic(app, line);

@@ -26,26 +26,27 @@ struct Globals {
   int port_offset = 0;  // --port-offset or MILLRACE_PORT_OFFSET
   bool has_port_offset = false;
   OutputFormat output = OutputFormat::table;
-  std::string program;  // argv[0], for the commands that `up` proposes
+  std::string program = {};  // argv[0], for the commands that `up` proposes
 };
 
 struct UpOptions {
-  std::string data;
+  std::string data = {};
   bool memory_only = false;
-  std::string config;
-  std::vector<std::string> ports;
-  std::vector<std::string> listeners;
-  std::string bind;
-  std::string profile;
-  std::string cores;
-  std::string journal_size;
-  std::string tail_size;
-  std::string programs;  // where millraced and millrace-control are; empty: beside this program
+  std::string config = {};
+  std::vector<std::string> ports = {};
+  std::vector<std::string> listeners = {};
+  std::string bind = {};
+  std::string profile = {};
+  std::string cores = {};
+  std::string journal_size = {};
+  std::string tail_size = {};
+  std::string programs =
+      {};  // where millraced and millrace-control are; empty: beside this program
 };
 int run_up(const UpOptions& options, const Globals& globals);
 
 struct TopicCreateOptions {
-  std::string name;
+  std::string name = {};
   std::uint32_t partitions = 1;
   std::string durability = "durable";
   bool if_not_exists = false;
@@ -53,7 +54,7 @@ struct TopicCreateOptions {
 int run_topic_create(const TopicCreateOptions& options, const Globals& globals);
 
 struct TopicNameOptions {
-  std::string name;
+  std::string name = {};
 };
 int run_topic_list(const Globals& globals);
 int run_topic_describe(const TopicNameOptions& options, const Globals& globals);

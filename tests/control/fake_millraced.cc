@@ -1,5 +1,6 @@
 // A millraced for the tests of `up`: takes its flags, says ready, applies mailboxes, stops on
-// SIGTERM. FAKE_MILLRACED=fail makes it end with an error, =die by a signal, =stuck ignores SIGTERM.
+// SIGTERM. FAKE_MILLRACED=fail makes it end with an error, =die by a signal, =stuck ignores
+// SIGTERM.
 #include <fmt/format.h>
 #include <signal.h>
 
@@ -31,8 +32,8 @@ int main(int argc, char** argv) {
   auto mapping = millrace::link::RegionFile::open_or_create(link_path);
   if (!mapping) return 1;
   millrace::control::FakeDataPlane plane(mapping->region());
-  plane.start(static_cast<std::uint64_t>(
-      std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds(1)));
+  plane.start(static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch() /
+                                         std::chrono::nanoseconds(1)));
   const timespec turn_time{0, 1'000'000};
   while (sigtimedwait(&stop_signals, nullptr, &turn_time) < 0 || mode == "stuck") plane.turn();
   return 0;
