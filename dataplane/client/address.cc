@@ -39,7 +39,8 @@ base::Result<base::Endpoint> parse_endpoint(std::string_view text) {
                        "address: '{}' is not HOST:PORT, as in 127.0.0.1:7070", text);
   const std::string_view digits = text.substr(colon + 1);
   std::uint16_t udp_port = 0;
-  const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), udp_port);
+  const auto [end, status] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), udp_port);
   if (status != std::errc() || end != digits.data() + digits.size() || udp_port == 0)
     return base::Error(base::ErrorCode::invalid_argument,
                        "address: '{}' is not a UDP port (1 to 65535)", digits);
@@ -72,8 +73,10 @@ base::Result<Address> parse_device(std::string_view kind, std::string_view text)
   const bool memif = kind == "memif";
   if (memif && text.find("role=") == std::string_view::npos) address.port_spec += ",role=client";
   if (server.empty() && !memif)
-    return base::Error(base::ErrorCode::invalid_argument, "address: server=IP:PORT is missing in "
-                       "'{}'", text);
+    return base::Error(base::ErrorCode::invalid_argument,
+                       "address: server=IP:PORT is missing in "
+                       "'{}'",
+                       text);
   if (server.empty()) {
     address.server = {memif_server_ipv4, native::default_udp_port, 0, {}};
     return address;

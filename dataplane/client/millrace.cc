@@ -18,8 +18,7 @@ namespace millrace::client {
 
 // What a Client borrows; a base, so that it is there first and goes last.
 struct Surroundings {
-  explicit Surroundings(OpenPort&& opened)
-      : port(std::move(opened)), path(port.port().path()) {}
+  explicit Surroundings(OpenPort&& opened) : port(std::move(opened)), path(port.port().path()) {}
 
   OpenPort port;
   base::SystemClock clock;
@@ -98,13 +97,13 @@ bool valid_topic(const char* topic) {
          strnlen(topic, native::topic_bytes_max + 1) <= native::topic_bytes_max;
 }
 
-// 1 when there is something to do.
-int wait(mr_client& client, std::uint64_t timeout_us) {
+// 1 when there is something to do; records that wait to be delivered count only if asked for.
+int wait(mr_client& client, std::uint64_t timeout_us, bool records) {
   const std::uint64_t start_ns = client.clock.monotonic_ns();
-  const std::uint64_t timeout_ns = std::min(timeout_us, ~0ULL / (2 * us_ns)) * us_ns;
+  const std::uint64_t timeout_ns = std::min<std::uint64_t>(timeout_us, ~0ULL / (2 * us_ns)) * us_ns;
   const std::uint64_t end_ns = start_ns + timeout_ns;
   for (std::uint64_t now_ns = start_ns;; now_ns = client.clock.monotonic_ns()) {
-    if (client.look() || client.has_records()) return 1;
+    if (client.look() || (records && client.has_records())) return 1;
     const std::uint64_t deadline_ns = client.deadline_ns();
     if (now_ns >= deadline_ns) return 1;
     if (now_ns >= end_ns) return 0;
@@ -159,7 +158,8 @@ int mr_connect(const mr_options* options, mr_client** client, char* error, size_
 void mr_close(mr_client* client) { delete client; }
 
 int mr_connection_status(const mr_client* client) {
-  return client == nullptr ? MR_INVALID : client->status();
+  if (client == nullptr) return MR_INVALID;
+  return client->status();
 }
 
 const char* mr_path(const mr_client* client) {
@@ -173,7 +173,7 @@ int mr_poll(mr_client* client, mr_handler handler, void* context, uint32_t recor
 
 int mr_wait(mr_client* client, uint64_t timeout_us) {
   if (client == nullptr || client->polling()) return MR_INVALID;
-  return guarded([&] { return wait(*client, timeout_us); });
+  return guarded([&] { return wait(*client, timeout_us, true); });
 }
 
 int mr_get_stats(const mr_client* client, mr_stats* stats) {
@@ -243,15 +243,18 @@ int64_t mr_claim(mr_producer* producer, const void* key, size_t key_bytes, size_
 }
 
 int mr_commit(mr_producer* producer) {
-  return producer == nullptr ? MR_INVALID : guarded([&] { return unwrap(producer)->commit(); });
+  if (producer == nullptr) return MR_INVALID;
+  return guarded([&] { return unwrap(producer)->commit(); });
 }
 
 int mr_abort(mr_producer* producer) {
-  return producer == nullptr ? MR_INVALID : unwrap(producer)->abort();
+  if (producer == nullptr) return MR_INVALID;
+  return unwrap(producer)->abort();
 }
 
 int mr_flush(mr_producer* producer) {
-  return producer == nullptr ? MR_INVALID : guarded([&] { return unwrap(producer)->flush(); });
+  if (producer == nullptr) return MR_INVALID;
+  return guarded([&] { return unwrap(producer)->flush(); });
 }
 
 int mr_drain(mr_producer* producer, uint32_t timeout_ms) {
@@ -266,7 +269,7 @@ int mr_drain(mr_producer* producer, uint32_t timeout_ms) {
       const std::uint64_t now_ns = client.clock.monotonic_ns();
       if ((status = drained.status()) != MR_OK || drained.drained()) break;
       if (now_ns >= end_ns) return MR_TIMED_OUT;
-      wait(client, (end_ns - now_ns) / us_ns + 1);
+      wait(client, (end_ns - now_ns) / us_ns + 1, false);
     }
     return status;
   });
@@ -278,11 +281,13 @@ int mr_poll_acks(mr_producer* producer, mr_acks* acks) {
 }
 
 int64_t mr_next_sequence(const mr_producer* producer) {
-  return producer == nullptr ? MR_INVALID : unwrap(producer)->next_record();
+  if (producer == nullptr) return MR_INVALID;
+  return unwrap(producer)->next_record();
 }
 
 int mr_producer_status(const mr_producer* producer) {
-  return producer == nullptr ? MR_INVALID : unwrap(producer)->status();
+  if (producer == nullptr) return MR_INVALID;
+  return unwrap(producer)->status();
 }
 
 uint32_t mr_producer_partition_count(const mr_producer* producer) {
@@ -290,7 +295,8 @@ uint32_t mr_producer_partition_count(const mr_producer* producer) {
 }
 
 int mr_producer_retry(mr_producer* producer) {
-  return producer == nullptr ? MR_INVALID : unwrap(producer)->retry();
+  if (producer == nullptr) return MR_INVALID;
+  return unwrap(producer)->retry();
 }
 
 void mr_subscription_options_init(mr_subscription_options* options) {
@@ -317,9 +323,12 @@ int mr_subscribe(mr_client* client, const mr_subscription_options* options,
   });
 }
 
-void mr_unsubscribe(mr_subscription* subscription) {
-  if (subscription == nullptr) return;
-  unwrap(subscription)->session().client->unsubscribe(unwrap(subscription));
+int mr_unsubscribe(mr_subscription* subscription) {
+  if (subscription == nullptr) return MR_OK;
+  Client& client = *unwrap(subscription)->session().client;
+  if (client.polling()) return MR_INVALID;
+  client.unsubscribe(unwrap(subscription));
+  return MR_OK;
 }
 
 int mr_subscription_position(const mr_subscription* subscription, mr_position* position) {

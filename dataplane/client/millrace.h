@@ -240,8 +240,8 @@ MR_API void mr_subscription_options_init(mr_subscription_options* options);
 /* Does not wait. Records arrive in mr_poll. After a reconnect it goes on from the next offset. */
 MR_API int mr_subscribe(mr_client* client, const mr_subscription_options* options,
                         mr_subscription** subscription);
-/* Null is allowed. */
-MR_API void mr_unsubscribe(mr_subscription* subscription);
+/* MR_INVALID within a handler, else MR_OK. Null is allowed. */
+MR_API int mr_unsubscribe(mr_subscription* subscription);
 
 typedef struct mr_position {
   int64_t next_offset;      /* of the next record to deliver; -1 before the node has answered */
