@@ -271,6 +271,10 @@ TEST(NativeCodec, every_status_has_a_name) {
     const bool known = status <= 13 || (status >= 64 && status <= 74);
     EXPECT_EQ(name(static_cast<Status>(status)) != "unknown", known) << status;
   }
+  EXPECT_EQ(name(Status::journal_full), "journal_full");
+  EXPECT_EQ(name(Status::not_ready), "not_ready");
+  EXPECT_EQ(name(Status::unknown_session), "unknown_session");
+  EXPECT_EQ(name(Status::bad_request), "bad_request");
 }
 
 }  // namespace

@@ -133,88 +133,104 @@ TEST(PacketWindow, round_trips_of_repaired_packets_are_not_measured) {
 }
 
 // Both windows over a link that drops, doubles and reorders both ways.
-void run_lossy(std::uint64_t seed, std::uint32_t window_packets_given) {
-  std::mt19937_64 random(seed);
-  const auto chance = [&](std::uint64_t percent) { return random() % 100 < percent; };
+class LossyPair {
+ public:
+  static constexpr std::uint64_t total = 3000;
+
+  LossyPair(std::uint64_t seed, std::uint32_t window) : random_(seed) {
+    send_.reset(static_cast<std::uint16_t>(window), 1);
+    receive_.reset(window);
+  }
+
+  // False when it did not end in time.
+  bool run() {
+    for (std::uint64_t now_ns = 1; send_.acked_upto() < total; now_ns += 1000) {
+      if (now_ns > 20 * base::second_ns) return false;
+      send_packets(now_ns);
+      for (const Transit& transit : take_due(now_ns)) arrive(transit, now_ns);
+      while (receive_.deliverable() && chance(50)) deliver();
+      if (receive_.nak_due_ns() <= now_ns) ask_again(now_ns);
+    }
+    while (receive_.deliverable()) deliver();
+    return true;
+  }
+  std::uint64_t delivered() const { return delivered_; }
+
+ private:
   struct Transit {
-    std::uint64_t at_ns;
-    bool data;
-    std::uint64_t seq;
-    std::uint16_t credit;
-    std::vector<PacketRange> ranges;
+    std::uint64_t at_ns = 0;
+    bool data = false;
+    std::uint64_t seq = 0;
+    std::uint16_t credit = 0;
+    std::vector<PacketRange> ranges = {};
   };
-  SendWindow send;
-  ReceiveWindow receive;
-  send.reset(static_cast<std::uint16_t>(window_packets_given), 1);
-  receive.reset(window_packets_given);
-  std::vector<Transit> link;
-  const auto transmit = [&](std::uint64_t now_ns, Transit transit) {
+
+  bool chance(std::uint64_t percent) { return random_() % 100 < percent; }
+  void transmit(std::uint64_t now_ns, Transit transit) {
     if (chance(10)) return;
-    transit.at_ns = now_ns + 5000 + (chance(10) ? random() % 100'000 : 0);
-    if (chance(10)) link.push_back(transit);
-    link.push_back(std::move(transit));
-  };
-  constexpr std::uint64_t total = 3000;
-  std::uint64_t delivered = 0;
-  std::uint64_t now_ns = 1;
-  for (; send.acked_upto() < total; now_ns += 1000) {
-    ASSERT_LT(now_ns, 20 * base::second_ns) << "seed " << seed;
-    if (send.deadline_ns() <= now_ns) send.on_deadline(now_ns);
-    while (const std::uint64_t seq = send.take_repair(now_ns))
-      transmit(now_ns, {0, true, seq, 0, {}});
-    for (int i = 0; i < 4 && send.can_send() && send.next_seq() <= total; ++i) {
-      transmit(now_ns, {0, true, send.take_seq(now_ns), 0, {}});
+    transit.at_ns = now_ns + 5000 + (chance(10) ? random_() % 100'000 : 0);
+    if (chance(10)) link_.push_back(transit);
+    link_.push_back(std::move(transit));
+  }
+  void acknowledge(std::uint64_t now_ns) {
+    transmit(now_ns, {.seq = receive_.ack_upto(), .credit = receive_.credit()});
+  }
+  void send_packets(std::uint64_t now_ns) {
+    if (send_.deadline_ns() <= now_ns) send_.on_deadline(now_ns);
+    while (const std::uint64_t seq = send_.take_repair(now_ns)) {
+      transmit(now_ns, {.data = true, .seq = seq});
     }
-    if (send.in_flight() == 0 && send.acked_upto() < total) {
-      transmit(now_ns, {0, false, receive.ack_upto(), receive.credit(), {}});  // as PING and PONG
+    for (int i = 0; i < 4 && send_.can_send() && send_.next_seq() <= total; ++i) {
+      transmit(now_ns, {.data = true, .seq = send_.take_seq(now_ns)});
     }
+    if (send_.in_flight() == 0) acknowledge(now_ns);  // as PING and PONG do
+  }
+  std::vector<Transit> take_due(std::uint64_t now_ns) {
     std::vector<Transit> due;
-    std::erase_if(link, [&](const Transit& transit) {
+    std::erase_if(link_, [&](const Transit& transit) {
       if (transit.at_ns > now_ns) return false;
       due.push_back(transit);
       return true;
     });
-    for (const Transit& transit : due) {
-      if (!transit.data) {
-        send.on_ack(transit.seq, transit.credit, now_ns);
-        for (const PacketRange& range : transit.ranges) send.on_nak(range);
-        continue;
-      }
-      const Arrival arrival = receive.arrive(transit.seq, now_ns);
-      ASSERT_NE(arrival, Arrival::outside);
-      // The owner is slow now and then.
-      while (receive.deliverable() && !chance(20)) {
-        ASSERT_EQ(receive.next_seq(), ++delivered);
-        receive.delivered();
-      }
-      transmit(now_ns, {0, false, receive.ack_upto(), receive.credit(), {}});
-    }
-    while (receive.deliverable() && chance(50)) {
-      ASSERT_EQ(receive.next_seq(), ++delivered);
-      receive.delivered();
-    }
-    if (receive.nak_due_ns() <= now_ns) {
-      std::array<PacketRange, nak_ranges_max> ranges;
-      const auto count = receive.missing_packets(now_ns, 20'000, ranges);
-      if (count != 0) {
-        transmit(now_ns, {0,
-                          false,
-                          receive.ack_upto(),
-                          receive.credit(),
-                          {ranges.begin(), ranges.begin() + count}});
-      }
-    }
+    return due;
   }
-  while (receive.deliverable()) {
-    ASSERT_EQ(receive.next_seq(), ++delivered);
-    receive.delivered();
+  void arrive(const Transit& transit, std::uint64_t now_ns) {
+    if (!transit.data) {
+      send_.on_ack(transit.seq, transit.credit, now_ns);
+      for (const PacketRange& range : transit.ranges) send_.on_nak(range);
+      return;
+    }
+    EXPECT_NE(receive_.arrive(transit.seq, now_ns), Arrival::outside);
+    while (receive_.deliverable() && !chance(20)) deliver();  // the owner is slow now and then
+    acknowledge(now_ns);
   }
-  EXPECT_EQ(delivered, total);
-}
+  void deliver() {
+    EXPECT_EQ(receive_.next_seq(), ++delivered_);
+    receive_.delivered();
+  }
+  void ask_again(std::uint64_t now_ns) {
+    std::array<PacketRange, nak_ranges_max> ranges;
+    const auto count = receive_.missing_packets(now_ns, 20'000, ranges);
+    if (count == 0) return;
+    transmit(now_ns, {.seq = receive_.ack_upto(),
+                      .credit = receive_.credit(),
+                      .ranges = {ranges.begin(), ranges.begin() + count}});
+  }
+
+  SendWindow send_;
+  ReceiveWindow receive_;
+  std::vector<Transit> link_;
+  std::mt19937_64 random_;
+  std::uint64_t delivered_ = 0;
+};
 
 TEST(PacketWindow, everything_is_delivered_once_in_order_whatever_the_link_does) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    for (const std::uint32_t packets : {2U, 17U, 256U}) run_lossy(seed, packets);
+    for (const std::uint32_t window : {2U, 17U, 256U}) {
+      LossyPair pair(seed, window);
+      ASSERT_TRUE(pair.run()) << "seed " << seed << " window " << window;
+      EXPECT_EQ(pair.delivered(), LossyPair::total);
+    }
   }
 }
 

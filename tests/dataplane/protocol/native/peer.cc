@@ -52,8 +52,9 @@ void Peer::publish(const Bytes& batch, std::uint32_t records, std::uint16_t flag
   }
 }
 
-void Peer::answered(std::uint32_t request_id) {
-  std::erase_if(requests_, [&](const Request& request) { return request.id == request_id; });
+bool Peer::answered(std::uint32_t request_id) {
+  return std::erase_if(requests_,
+                       [&](const Request& request) { return request.id == request_id; }) != 0;
 }
 
 void Peer::on_packet(std::span<const std::byte> bytes, std::uint64_t now_ns) {
@@ -77,21 +78,13 @@ void Peer::on_packet(std::span<const std::byte> bytes, std::uint64_t now_ns) {
       return;
     case PacketType::open_ack: {
       const OpenAck ack = load_open_ack(packet.body);
-      if (std::none_of(requests_.begin(), requests_.end(),
-                       [&](const Request& request) { return request.id == ack.request_id; })) {
-        return;
-      }
-      opened.push_back(ack);
-      return answered(ack.request_id);
+      if (answered(ack.request_id)) opened.push_back(ack);
+      return;
     }
     case PacketType::sub_ack: {
       const SubAck ack = load_sub_ack(packet.body);
-      if (std::none_of(requests_.begin(), requests_.end(),
-                       [&](const Request& request) { return request.id == ack.request_id; })) {
-        return;
-      }
-      subscribed.push_back(ack);
-      return answered(ack.request_id);
+      if (answered(ack.request_id)) subscribed.push_back(ack);
+      return;
     }
     case PacketType::ack:
       for (std::uint32_t i = 0; i < ack_entry_count(packet.body); ++i) {

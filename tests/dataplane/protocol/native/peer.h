@@ -70,7 +70,8 @@ class Peer {
   void on_push(std::span<const std::byte> bytes, const native::Header& header,
                std::uint64_t now_ns);
   void deliver(std::span<const std::byte> packet);
-  void answered(std::uint32_t request_id);
+  // False when it was not asked, or was answered before.
+  bool answered(std::uint32_t request_id);
   void send_data(std::uint64_t now_ns, std::vector<Bytes>& out);
   Bytes control(std::uint32_t bytes, const std::byte* from) { return {from, from + bytes}; }
 
