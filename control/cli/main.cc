@@ -26,6 +26,9 @@ struct CommandLine {
   TopicCreateOptions topic_create;
   TopicNameOptions topic_name;
   WaitOptions wait;
+  ProduceOptions produce;
+  ConsumeOptions consume;
+  std::vector<std::string> bench;
   Run run;
 };
 
@@ -130,6 +133,73 @@ void declare_wait(CLI::App& app, CommandLine& line) {
   wait->callback([&line] { line.run = [&line] { return run_wait(line.wait, line.globals); }; });
 }
 
+void declare_produce(CLI::App& app, CommandLine& line) {
+  auto* produce =
+      add_verb(app, "produce", "Send records to a topic: one per line of standard input");
+  ProduceOptions& to = line.produce;
+  produce->add_option("TOPIC", to.topic, "Made when it does not exist")->required();
+  produce
+      ->add_option("--ack", to.ack,
+                   "When a record counts as sent: memory, replicated or durable [durable]")
+      ->check(CLI::IsMember({"memory", "replicated", "durable"}).description(""))
+      ->type_name("LEVEL");
+  produce
+      ->add_option("--key-delimiter", to.key_delimiter,
+                   "What stands between key and value of a line")
+      ->type_name("TEXT");
+  produce->add_option("--file", to.file, "Send this whole file as one record")->type_name("FILE");
+  produce->add_option("--partition", to.partition, "Instead of by key or in turn")
+      ->check(CLI::Range(0, 9999))
+      ->type_name("N");
+  produce
+      ->add_option("--producer-id", to.producer_id,
+                   "Of this program over restarts, so that a repeat is known as one [random]")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("ID");
+  produce->add_option("--timeout", to.timeout, "For a record to be acknowledged [30s]")
+      ->type_name("TIME");
+  produce->add_flag("--no-create", to.no_create, "An unknown topic is an error");
+  produce->add_option("--address", to.address, "Of the node: IP:PORT, or memif:...")
+      ->type_name("ADDRESS");
+  produce->callback(
+      [&line] { line.run = [&line] { return run_produce(line.produce, line.globals); }; });
+}
+
+void declare_consume(CLI::App& app, CommandLine& line) {
+  auto* consume = add_verb(app, "consume", "Print a topic's records, a line each");
+  ConsumeOptions& to = line.consume;
+  consume->add_option("TOPIC", to.topic)->required();
+  consume
+      ->add_option("--from", to.from,
+                   "earliest, latest, an offset, a time as 2026-11-22T17:30:00Z, or @MS [latest]")
+      ->type_name("WHERE");
+  consume->add_option("--count", to.count, "Stop after so many records")->type_name("N");
+  consume->add_flag("--exit-at-end", to.exit_at_end, "Stop where the log ended at the start");
+  consume->add_option("--partition", to.partition, "Only this one")
+      ->check(CLI::Range(0, 9999))
+      ->type_name("N");
+  consume
+      ->add_option("--key-delimiter", to.key_delimiter, "Print the key and this before the value")
+      ->type_name("TEXT");
+  consume->add_option("--timeout", to.timeout, "Give up after so long without a record, as in 10s")
+      ->type_name("TIME");
+  consume->add_option("--address", to.address, "Of the node: IP:PORT, or memif:...")
+      ->type_name("ADDRESS");
+  consume->callback(
+      [&line] { line.run = [&line] { return run_consume(line.consume, line.globals); }; });
+}
+
+void declare_bench(CLI::App& app, CommandLine& line) {
+  auto* bench = app.add_subcommand(
+      "bench", "Measure: rtt, throughput or floor; 'millrace bench --help' tells more");
+  bench->prefix_command();
+  bench->set_help_flag();
+  bench->callback([&line, bench] {
+    line.bench = bench->remaining();
+    line.run = [&line] { return run_bench(line.bench, line.globals); };
+  });
+}
+
 int parse_and_run(int argc, char** argv) {
   CommandLine line;
   line.globals.program = argv[0];
@@ -147,6 +217,9 @@ int parse_and_run(int argc, char** argv) {
   declare_topic(app, line);
   declare_status(app, line);
   declare_wait(app, line);
+  declare_produce(app, line);
+  declare_consume(app, line);
+  declare_bench(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -35,7 +35,7 @@ ClientPtr connect_client(const std::string& address, const Globals& globals,
   }
   ClientPtr owned(client);
   const std::uint64_t give_up_ns = clock_ns() + timeout_ns;
-  while (mr_is_connected(client) == 0) {
+  while (mr_connection_status(client) != MR_OK) {
     if (clock_ns() >= give_up_ns) {
       say_error(
           fmt::format("no node answers at {}; start one with 'millrace up', or name another with "

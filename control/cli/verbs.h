@@ -67,4 +67,34 @@ struct WaitOptions {
 };
 int run_wait(const WaitOptions& options, const Globals& globals);
 
+struct ProduceOptions {
+  std::string topic;
+  std::string ack = "durable";  // memory, replicated or durable
+  std::string key_delimiter;    // splits a line into key and value
+  std::string file;             // one record: this whole file
+  std::string timeout = "30s";  // of a record, from its first sending
+  std::string address;          // of the node, instead of the one on this host
+  std::int32_t partition = -1;  // -1: by key, or in turn
+  std::int64_t producer_id = -1;
+  bool no_create = false;
+  std::uint64_t timeout_ns = 0;  // of `timeout`
+};
+int run_produce(const ProduceOptions& options, const Globals& globals);
+
+struct ConsumeOptions {
+  std::string topic;
+  std::string from = "latest";
+  std::string key_delimiter;  // prints the key and this before the value
+  std::string timeout;        // gives up after so long without a record
+  std::string address;
+  std::uint64_t count = 0;  // 0: no limit
+  std::int32_t partition = -1;
+  bool exit_at_end = false;
+  std::uint64_t timeout_ns = 0;
+};
+int run_consume(const ConsumeOptions& options, const Globals& globals);
+
+// The measuring program beside this one; its arguments are passed on.
+int run_bench(const std::vector<std::string>& arguments, const Globals& globals);
+
 }  // namespace millrace::cli

@@ -8,6 +8,16 @@
 #include "dataplane/net/write.h"
 
 namespace millrace::core {
+namespace {
+
+// What a port needs to know a frame again.
+port::RxFrame frame_of(const protocol::Datagram& datagram) {
+  port::RxFrame frame;
+  frame.cookie = datagram.frame;
+  return frame;
+}
+
+}  // namespace
 
 // The walk. Ten functions in this order, each on all that the one before it brought.
 bool Core::run_turn() {
@@ -117,7 +127,7 @@ void Core::settle(ProtocolId protocol, const port::RxFrame* done, std::uint16_t 
   if (effects.commands.empty() && group_head_ == group_tail_) {
     if (done != nullptr) give_back(ports_[done_port], *done);
     for (const protocol::Datagram& datagram : effects.released.items()) {
-      give_back(ports_[datagram.peer.port_index], {.cookie = datagram.frame});
+      give_back(ports_[datagram.peer.port_index], frame_of(datagram));
     }
     effects.released.clear();
     return;
@@ -130,7 +140,7 @@ void Core::settle(ProtocolId protocol, const port::RxFrame* done, std::uint16_t 
   const std::uint64_t held_before = held_tail_;
   if (done != nullptr) hold(done_port, *done);
   for (const protocol::Datagram& datagram : effects.released.items()) {
-    hold(datagram.peer.port_index, {.cookie = datagram.frame});
+    hold(datagram.peer.port_index, frame_of(datagram));
   }
   effects.released.clear();
   if (held_tail_ == held_before) return;

@@ -209,7 +209,9 @@ base::Result<void> CoreThread::open_shard() {
   }
   producers_ = std::make_unique<shard::ProducerTable>(arena_, producers_max);
   Rebuild rebuild(*producers_, parts_.region, parts_.region.cores[base::raw(id_)]);
-  auto log = storage::Log::open(log_options(parts_.options, id), *disk_, arena_, &rebuild);
+  storage::LogOptions options = log_options(parts_.options, id);
+  options.journal.cluster_id = parts_.cluster_id;
+  auto log = storage::Log::open(options, *disk_, arena_, &rebuild);
   if (!log) return log.error();
   producers_->finish_recovery(clock_.monotonic_ns());
   journal_ = &(*log)->journal();

@@ -15,7 +15,7 @@
 #include "dataplane/core/idle.h"
 #include "dataplane/core/options.h"
 #include "dataplane/port/dpdk_env.h"
-#include "dataplane/port/dpdk_port.h"
+#include "dataplane/port/eth_device.h"
 #include "dataplane/port/kernel_udp_port.h"
 #include "storage/disk.h"
 
@@ -28,17 +28,19 @@ struct NodeParts {
   CommandMesh& commands;
   EventMesh& events;
   std::uint16_t core_count = 1;
-  std::vector<datagram::ListenerSpec> listeners;
+  std::uint64_t cluster_id =
+      0;  // random, made with the data directory; seeds every CRC of the journals
+  std::vector<datagram::ListenerSpec> listeners{};
   struct KernelPort {
     std::uint32_t ipv4 = 0;
     std::uint16_t udp_port = 0;
   };
-  std::vector<KernelPort> kernel_ports;
-  std::vector<std::unique_ptr<port::EthDevice>> devices;
+  std::vector<KernelPort> kernel_ports{};
+  std::vector<std::unique_ptr<port::EthDevice>> devices{};
   std::uint16_t native_udp_port = 7070;
   port::DpdkEnv* dpdk = nullptr;
-  base::Counter go;    // 1: every core is ready
-  base::Counter stop;  // 1: drain and leave
+  base::Counter go{};    // 1: every core is ready
+  base::Counter stop{};  // 1: drain and leave
 };
 
 class CoreThread {

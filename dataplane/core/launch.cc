@@ -1,11 +1,16 @@
 #include "dataplane/core/launch.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <thread>
 
@@ -39,6 +44,40 @@ void reset_region(link::Region& region) {
   for (auto& block : region.ports) new (&block) link::PortBlock();
   for (auto& block : region.shards) new (&block) link::ShardBlock();
   for (auto& block : region.partitions) new (&block) link::PartitionBlock();
+}
+
+// DIR/identity: 16 hexadecimal digits, random, made with the directory. Without them the journals
+// there cannot be read.
+base::Result<std::uint64_t> read_identity(const std::string& directory) {
+  const std::string path = directory + "/identity";
+  std::uint64_t id = 0;
+  std::string text;
+  if (std::ifstream file(path); file && std::getline(file, text)) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
+    if (error == std::errc() && end == text.data() + text.size() && text.size() == 16) return id;
+    return Error(ErrorCode::corrupt,
+                 "{} does not hold 16 hexadecimal digits; restore it from a backup", path);
+  }
+  if (std::filesystem::exists(directory + "/shard-0/superblock")) {
+    return Error(ErrorCode::corrupt,
+                 "{} is missing, but there are journals beside it; restore it from a backup", path);
+  }
+  if (getrandom(&id, sizeof id, 0) != sizeof id)
+    return Error(ErrorCode::unavailable, "no random numbers");
+  // Complete under its name or not there at all, and durable before any journal is.
+  const std::string made = path + ".new";
+  const int fd = open(made.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+  text = fmt::format("{:016x}\n", id);
+  const bool written = fd >= 0 &&
+                       write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       fsync(fd) == 0 && rename(made.c_str(), path.c_str()) == 0;
+  if (fd >= 0) close(fd);
+  const int folder = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool kept = folder >= 0 && fsync(folder) == 0;
+  if (folder >= 0) close(folder);
+  if (!written || !kept)
+    return Error(ErrorCode::io, "cannot write {}: {}", path, std::strerror(errno));
+  return id;
 }
 
 struct UdpAddress {
@@ -161,6 +200,11 @@ base::Result<void> Node::run() {
     auto spec = datagram::parse_listener(text);
     if (!spec) return spec.error();
     parts.listeners.push_back(*spec);
+  }
+  if (!options_.memory_only) {
+    auto identity = read_identity(options_.data_directory);
+    if (!identity) return identity.error();
+    parts.cluster_id = *identity;
   }
   std::vector<port::PortSpec> devices;
   if (auto parsed = parse_ports(parts, devices); !parsed) return parsed.error();
