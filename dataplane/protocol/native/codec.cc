@@ -445,59 +445,29 @@ std::uint32_t encode(std::byte* at, const Header& header, std::span<const Packet
 }
 
 std::string_view name(Status status) {
-  switch (status) {
-    case Status::ok:
-      return "ok";
-    case Status::duplicate:
-      return "duplicate";
-    case Status::unknown_topic:
-      return "unknown_topic";
-    case Status::out_of_order:
-      return "out_of_order";
-    case Status::fenced:
-      return "fenced";
-    case Status::corrupt:
-      return "corrupt";
-    case Status::too_large:
-      return "too_large";
-    case Status::journal_full:
-      return "journal_full";
-    case Status::too_many_producers:
-      return "too_many_producers";
-    case Status::too_many_subscriptions:
-      return "too_many_subscriptions";
-    case Status::offset_out_of_range:
-      return "offset_out_of_range";
-    case Status::partition_damaged:
-      return "partition_damaged";
-    case Status::storage_failed:
-      return "storage_failed";
-    case Status::not_ready:
-      return "not_ready";
-    case Status::session_table_full:
-      return "session_table_full";
-    case Status::unsupported_version:
-      return "unsupported_version";
-    case Status::unknown_session:
-      return "unknown_session";
-    case Status::unknown_stream:
-      return "unknown_stream";
-    case Status::unknown_subscription:
-      return "unknown_subscription";
-    case Status::too_many_streams:
-      return "too_many_streams";
-    case Status::unknown_type:
-      return "unknown_type";
-    case Status::partition_gone:
-      return "partition_gone";
-    case Status::idle_timeout:
-      return "idle_timeout";
-    case Status::shutting_down:
-      return "shutting_down";
-    case Status::bad_request:
-      return "bad_request";
-  }
-  return "unknown";
+  static constexpr std::array<std::string_view, 14> of_shard = {"ok",
+                                                                "duplicate",
+                                                                "unknown_topic",
+                                                                "out_of_order",
+                                                                "fenced",
+                                                                "corrupt",
+                                                                "too_large",
+                                                                "journal_full",
+                                                                "too_many_producers",
+                                                                "too_many_subscriptions",
+                                                                "offset_out_of_range",
+                                                                "partition_damaged",
+                                                                "storage_failed",
+                                                                "not_ready"};
+  static constexpr std::array<std::string_view, 11> of_session = {
+      "session_table_full",   "unsupported_version", "unknown_session", "unknown_stream",
+      "unknown_subscription", "too_many_streams",    "unknown_type",    "partition_gone",
+      "idle_timeout",         "shutting_down",       "bad_request"};
+  constexpr std::uint32_t first_of_session = static_cast<std::uint8_t>(Status::session_table_full);
+  const auto code = static_cast<std::uint8_t>(status);
+  if (code < of_shard.size()) return of_shard[code];
+  if (code < first_of_session || code - first_of_session >= of_session.size()) return "unknown";
+  return of_session[code - first_of_session];
 }
 
 }  // namespace millrace::native

@@ -1,0 +1,248 @@
+#include "dataplane/protocol/native/pusher.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace millrace::native {
+
+namespace {
+
+// What one grant asks for: enough to keep a link busy, little enough that one turn can send it.
+constexpr std::uint32_t grant_packets = 32;
+
+std::uint16_t fragment_flags(std::uint32_t skip_bytes, std::uint32_t bytes,
+                             std::uint32_t batch_bytes) {
+  const auto first = skip_bytes == 0 ? fragment_first : std::uint16_t{0};
+  const auto last = skip_bytes + bytes == batch_bytes ? fragment_last : std::uint16_t{0};
+  return static_cast<std::uint16_t>(first | last);
+}
+
+// Does the range start at the subscription's next byte? Others were on their way when the cursor
+// was set anew.
+bool continues(const Subscription& subscription, const shard::Event& event) {
+  if (event.skip_bytes != subscription.skip_bytes) return false;
+  if (event.skip_bytes != 0) return event.offset == subscription.offset;
+  return event.offset <= subscription.offset &&
+         subscription.offset < event.offset + std::int64_t{event.record_count};
+}
+
+}  // namespace
+
+void Pusher::on_batch(const shard::Event& event, std::uint64_t now_ns, protocol::Effects& effects) {
+  if (event.subscription == 0) {
+    on_repair(event, effects);
+    return;
+  }
+  Subscription* subscription = tables_.subscriptions.find(event.stream);
+  if (subscription == nullptr || subscription->state != SubscriptionState::active ||
+      subscription->at_shard != event.subscription) {
+    return;
+  }
+  if (event.status != shard::Status::ok) {
+    end(*subscription, static_cast<Status>(event.status));
+    return;
+  }
+  CHECK(event.byte_count != 0 && event.skip_bytes <= event.batch_bytes);
+  CHECK(event.byte_count <= event.batch_bytes - event.skip_bytes);
+  subscription->log_end = std::max(subscription->log_end, event.log_end);
+  if (subscription->granted_bytes == 0 || !continues(*subscription, event)) return;
+  push(tables_.session_of(*subscription), *subscription, event, now_ns, effects);
+}
+
+void Pusher::push(Session& session, Subscription& subscription, const shard::Event& event,
+                  std::uint64_t now_ns, protocol::Effects& effects) {
+  const std::uint32_t room_bytes = session.payload_bytes_max - push_overhead_bytes;
+  std::uint32_t sent_bytes = 0;
+  while (sent_bytes < event.byte_count && session.send.can_send()) {
+    protocol::Packet* packet = begin_packet(session, effects);
+    if (packet == nullptr) break;
+    const std::uint32_t bytes = std::min(room_bytes, event.byte_count - sent_bytes);
+    const std::uint32_t skip_bytes = event.skip_bytes + sent_bytes;
+    const std::uint64_t pkt_seq = session.send.take_seq(now_ns);
+    Header header = header_to(session, PacketType::push);
+    header.pkt_seq = pkt_seq;
+    store_push(packet->payload, header,
+               {subscription.id, fragment_flags(skip_bytes, bytes, event.batch_bytes), event.offset,
+                skip_bytes, event.batch_bytes});
+    std::memcpy(packet->payload + push_overhead_bytes, event.bytes + sent_bytes, bytes);
+    commit_packet(session, effects, *packet, push_overhead_bytes + bytes);
+    session.sent[window_slot(pkt_seq)] = {.base_offset = event.offset,
+                                          .subscription = subscription.id,
+                                          .skip_bytes = skip_bytes,
+                                          .batch_bytes = event.batch_bytes,
+                                          .bytes = static_cast<std::uint16_t>(bytes)};
+    sent_bytes += bytes;
+  }
+  if (event.skip_bytes + sent_bytes == event.batch_bytes) {
+    subscription.offset = event.offset + std::int64_t{event.record_count};
+    subscription.skip_bytes = 0;
+  } else if (sent_bytes != 0) {
+    subscription.offset = event.offset;
+    subscription.skip_bytes = event.skip_bytes + sent_bytes;
+  }
+  // A range that did not go out whole: the rest is granted again from the cursor.
+  subscription.granted_bytes =
+      sent_bytes < event.byte_count
+          ? 0
+          : subscription.granted_bytes - std::min(subscription.granted_bytes, sent_bytes);
+  if (subscription.granted_bytes == 0) tables_.mark_wanting(subscription);
+  subscription.beat_interval_ns = beat_first_ns;
+  subscription.beat_at_ns = now_ns + beat_first_ns;
+  tables_.beats.set(tables_.subscriptions.index_of(subscription), subscription.beat_at_ns);
+  tables_.want_service(session);
+}
+
+bool Pusher::grant_credit(Session& session, std::uint64_t now_ns, protocol::Effects& effects) {
+  while (session.first_wanting != no_slot) {
+    const std::uint32_t room = session.send.room();
+    if (room == 0) {
+      if (session.send.in_flight() == 0 && session.ping_at_ns == never_ns) {
+        session.ping_interval_ns = timeout_min_ns;
+        session.ping_at_ns = now_ns + session.ping_interval_ns;
+      }
+      return true;  // the peer's next ACK brings the session back
+    }
+    session.ping_at_ns = never_ns;
+    Subscription& subscription = tables_.subscriptions.at(session.first_wanting);
+    if (subscription.state == SubscriptionState::ended) {
+      if (effects.writer(session.peer).room() == 0) return false;
+      const std::uint64_t pkt_seq = session.send.take_seq(now_ns);
+      session.sent[window_slot(pkt_seq)] = {
+          .base_offset = subscription.offset,
+          .subscription = subscription.id,
+          .skip_bytes = static_cast<std::uint32_t>(subscription.end_status),
+          .gone = true};
+      send_gone(session, pkt_seq, 0, effects);
+    } else {
+      if (effects.commands.full()) return false;
+      subscription.granted_bytes =
+          std::min(room, grant_packets) * (session.payload_bytes_max - push_overhead_bytes);
+      effects.commands.push({.kind = shard::CommandKind::credit,
+                             .core = tables_.options.core,
+                             .session = session.id,
+                             .stream = subscription.id,
+                             .partition = subscription.partition,
+                             .byte_count = subscription.granted_bytes,
+                             .offset = subscription.offset,
+                             .skip_bytes = subscription.skip_bytes,
+                             .subscription = subscription.at_shard});
+    }
+    tables_.take_wanting(session);
+  }
+  return true;
+}
+
+bool Pusher::send_gone(Session& session, std::uint64_t pkt_seq, std::uint16_t header_flags,
+                       protocol::Effects& effects) {
+  protocol::Packet* packet = begin_packet(session, effects);
+  if (packet == nullptr) return false;
+  const SentPush& sent = session.sent[window_slot(pkt_seq)];
+  Header header = header_to(session, PacketType::push);
+  header.pkt_seq = pkt_seq;
+  header.flags = header_flags;
+  store_push(packet->payload, header,
+             {sent.subscription, push_gone, sent.base_offset, sent.skip_bytes, 0});
+  commit_packet(session, effects, *packet, push_overhead_bytes);
+  return true;
+}
+
+bool Pusher::send_repairs(Session& session, std::uint64_t now_ns, protocol::Effects& effects) {
+  for (std::uint32_t i = 0; i < window_packets; ++i) {
+    if (effects.commands.full() || effects.writer(session.peer).room() == 0) return false;
+    const std::uint64_t pkt_seq = session.send.take_repair(now_ns);
+    if (pkt_seq == 0) return true;
+    ++tables_.figures.packets_repaired;
+    SentPush& sent = session.sent[window_slot(pkt_seq)];
+    const Subscription* subscription = tables_.find_subscription(session, sent.subscription);
+    if (subscription == nullptr && !sent.gone) {  // nobody reads it, but its number must arrive
+      sent.gone = true;
+      sent.skip_bytes = static_cast<std::uint32_t>(Status::unknown_subscription);
+    }
+    if (sent.gone) {
+      send_gone(session, pkt_seq, flag_repair, effects);
+      continue;
+    }
+    effects.commands.push({.kind = shard::CommandKind::read,
+                           .core = tables_.options.core,
+                           .session = session.id,
+                           .stream = subscription->id,
+                           .partition = subscription->partition,
+                           .byte_count = sent.bytes,
+                           .offset = sent.base_offset,
+                           .skip_bytes = sent.skip_bytes,
+                           .token = pkt_seq});
+  }
+  return true;
+}
+
+void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
+  Session* session = tables_.sessions.find(event.session);
+  if (session == nullptr || session->ending || !session->send.is_in_flight(event.token)) return;
+  SentPush& sent = session->sent[window_slot(event.token)];
+  if (sent.gone || sent.subscription != event.stream) return;
+  if (event.status != shard::Status::ok) {
+    sent.gone = true;
+    sent.skip_bytes = static_cast<std::uint32_t>(event.status);
+    Subscription* subscription = tables_.find_subscription(*session, sent.subscription);
+    if (subscription != nullptr && subscription->state == SubscriptionState::active) {
+      subscription->state = SubscriptionState::ended;
+      tables_.beats.erase(tables_.subscriptions.index_of(*subscription));
+      effects.commands.push({.kind = shard::CommandKind::close,
+                             .core = tables_.options.core,
+                             .session = session->id,
+                             .stream = subscription->id,
+                             .partition = subscription->partition,
+                             .subscription = subscription->at_shard});
+    }
+    if (!send_gone(*session, event.token, flag_repair, effects)) {
+      session->send.return_repair(event.token);
+      tables_.want_service(*session);
+    }
+    return;
+  }
+  if (event.offset != sent.base_offset || event.skip_bytes != sent.skip_bytes) return;
+  protocol::Packet* packet = begin_packet(*session, effects);
+  if (packet == nullptr || event.byte_count < sent.bytes) {
+    session->send.return_repair(event.token);
+    tables_.want_service(*session);
+    return;
+  }
+  Header header = header_to(*session, PacketType::push);
+  header.pkt_seq = event.token;
+  header.flags = flag_repair;
+  store_push(packet->payload, header,
+             {sent.subscription, fragment_flags(sent.skip_bytes, sent.bytes, sent.batch_bytes),
+              sent.base_offset, sent.skip_bytes, sent.batch_bytes});
+  std::memcpy(packet->payload + push_overhead_bytes, event.bytes, sent.bytes);
+  commit_packet(*session, effects, *packet, push_overhead_bytes + sent.bytes);
+}
+
+void Pusher::on_ended(const shard::Event& event) {
+  Subscription* subscription = tables_.subscriptions.find(event.stream);
+  if (subscription == nullptr || subscription->state != SubscriptionState::active) return;
+  end(*subscription, event.status == shard::Status::ok ? Status::partition_gone
+                                                       : static_cast<Status>(event.status));
+}
+
+void Pusher::end(Subscription& subscription, Status status) {
+  subscription.state = SubscriptionState::ended;
+  subscription.end_status = status;
+  tables_.beats.erase(tables_.subscriptions.index_of(subscription));
+  tables_.mark_wanting(subscription);
+}
+
+void Pusher::send_beats(std::uint64_t now_ns, protocol::Effects& effects) {
+  std::uint32_t slot = 0;
+  while (tables_.beats.take_due(now_ns, slot)) {
+    Subscription& subscription = tables_.subscriptions.at(slot);
+    if (subscription.beat_at_ns <= now_ns) {
+      const Beat beat{subscription.id, subscription.offset, subscription.log_end};
+      send_packet(tables_.session_of(subscription), PacketType::beat, beat, effects);
+      subscription.beat_interval_ns = std::min(subscription.beat_interval_ns * 2, beat_last_ns);
+      subscription.beat_at_ns = now_ns + subscription.beat_interval_ns;
+    }
+    tables_.beats.set(slot, subscription.beat_at_ns);
+  }
+}
+
+}  // namespace millrace::native
