@@ -36,7 +36,7 @@ class EthDevice {
   base::Result<void> probe();
   base::Result<void> configure();
   base::Result<void> set_up_queues();
-  base::Result<void> make_ports(const HostView& host);
+  base::Result<void> make_ports();
   base::Result<void> start();
   std::string device_arguments() const;
   std::string device_path() const;

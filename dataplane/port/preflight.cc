@@ -111,7 +111,10 @@ Result<void> check_interface_name(std::string_view name) {
 
 Result<void> check_af_xdp(const HostView& host, const PortSpec& spec, std::uint64_t locked_bytes) {
   if (auto name = check_interface_name(spec.interface); !name) return name;
-  if (!host.exists("/sys/class/net/" + spec.interface)) {
+  // Not /sys/class/net: that shows the namespace it was mounted in, not this thread's.
+  const auto interfaces = host.read("/proc/thread-self/net/dev").value_or("");
+  if (interfaces.find(" " + spec.interface + ":") == std::string::npos &&
+      interfaces.find("\n" + spec.interface + ":") == std::string::npos) {
     return Error(ErrorCode::not_found,
                  "af_xdp: no interface '{}' in this network namespace; see 'ip link'",
                  spec.interface);
