@@ -69,6 +69,9 @@ class Disk {
   // Delivers completions that are there (a disk on a Uring has them delivered by Uring::reap and
   // does nothing here).
   virtual void poll() = 0;
+  // Shutdown: blocks until every operation that was started has been delivered. A disk on a Uring
+  // delivers everybody's completions meanwhile.
+  virtual void drain() = 0;
 };
 
 }  // namespace millrace::storage

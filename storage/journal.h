@@ -10,7 +10,9 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "dataplane/base/arena.h"
@@ -19,6 +21,9 @@
 #include "dataplane/base/result.h"
 #include "storage/batch.h"
 #include "storage/disk.h"
+#include "storage/file_ring.h"
+#include "storage/frame.h"
+#include "storage/superblock.h"
 
 namespace millrace::storage {
 
@@ -61,53 +66,58 @@ class Journal final : public DiskHandler {
  public:
   static base::Result<std::unique_ptr<Journal>> open(const JournalOptions& options, Disk& disk,
                                                      base::Arena& arena, RecoveryVisitor& visitor);
+  // Without close() this is a crash of the journal alone: waits for the disk, writes nothing.
   ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
 
   // Arena bytes that open() takes.
   static std::uint64_t arena_bytes(const JournalOptions& options);
 
   // --- writing ---
-  // Bytes of batches that append_batch takes now: limited by tail memory that is not yet durable or
-  // still pinned, by prepared files, and by the ring of files.
+  // The largest batch that append_batch takes now: limited by tail memory that is not yet durable
+  // or still pinned, by prepared files, and by the ring of files. 0 once failed.
   std::uint64_t room_bytes() const;
-  // True when the ring of files itself has no room left: nothing but trim() helps.
+  // True when the ring of files itself has no room left for a batch of any size: nothing but trim()
+  // helps. Also when a file that is needed next could not be created.
   bool full() const;
   // How much of the ring of files is taken.
-  std::uint64_t used_bytes() const;
+  std::uint64_t used_bytes() const { return next_frame() - superblock_.head; }
 
   struct Appended {
     base::Position position = 0;    // of the batch's first byte
     base::Position durable_at = 0;  // durable once durable_position() is at or past this
   };
-  // Copies the batch, stamps base_offset and leader_epoch into the copy. The caller has asked
-  // room_bytes(). urgent: somebody waits for the device, so the frame goes out as soon as the one
-  // before is done.
+  // Copies the batch, stamps base_offset and leader_epoch into the copy. The batch is a checked one
+  // and no larger than room_bytes(). urgent: somebody waits for the device, so the frame goes out
+  // as soon as the one before is done.
   Appended append_batch(base::PartitionId partition, std::span<const std::byte> batch,
                         base::Offset base_offset, std::int32_t leader_epoch, bool urgent);
   // Starts the next write when the last is done and something gathered. now_ns: monotonic.
   void submit_writes(std::uint64_t now_ns);
-  // True when durable_position() moved since the last call.
+  // Polls the disk. True when durable_position() moved since the last call.
   bool reap_writes(std::uint64_t now_ns);
-  bool write_in_flight() const;
+  bool write_in_flight() const { return write_bytes_ != 0; }
 
-  base::Position append_position() const;
-  base::Position durable_position() const;
+  base::Position append_position() const { return end_; }
+  base::Position durable_position() const { return durable_; }
   // After a failed write nothing is acknowledged any more. The text says what failed.
-  bool failed() const;
-  const base::Error* failure() const;
+  bool failed() const { return failure_.has_value(); }
+  const base::Error* failure() const { return failure_ ? &*failure_ : nullptr; }
 
   // --- reading ---
   // The bytes at a position where they lie in memory, or null when the ring has gone past them.
   const std::byte* in_tail(base::Position position, std::uint32_t bytes) const;
   // Memory from here on may be in use by readers; it is not overwritten. ~0 when none is.
-  void set_pinned_from(base::Position position);
+  void set_pinned_from(base::Position position) { pinned_from_ = position; }
   // Journal bytes as they are on disk; position and into.size() are multiples of block_bytes and
   // lie within one file. Everything from append_position() - tail_bytes on is better had from
   // in_tail().
   void read(base::Position position, std::span<std::byte> into, DiskHandler& handler,
             std::uint64_t token);
 
-  // Oldest position still needed; whole files before it are used again.
+  // Oldest position still needed; whole files before it are used again, once the superblock says so
+  // (its write starts here and runs on by itself).
   void trim(base::Position oldest_needed);
 
   // Clean end: everything written, the superblock says so. Blocks; the shard is no longer polled.
@@ -115,17 +125,90 @@ class Journal final : public DiskHandler {
 
   // Housekeeping thread: creates files that are wanted but not there yet. True when it did
   // something.
-  base::Result<bool> prepare_files();
+  base::Result<bool> prepare_files() { return files_.prepare(files_wanted_.get()); }
 
-  const JournalOptions& options() const;
-  JournalCounters& counters();
+  const JournalOptions& options() const { return options_; }
+  JournalCounters& counters() { return counters_; }
 
   void on_disk(std::uint64_t token, std::int32_t result) override;
 
  private:
-  struct State;
-  explicit Journal(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  struct Memory {
+    std::span<std::byte> tail;
+    std::span<std::byte> superblock;
+  };
+
+  Journal(const JournalOptions& options, Disk& disk, Memory memory);
+  base::Result<void> start(RecoveryVisitor& visitor);
+  base::Result<Superblock> load_or_create();
+
+  // The frame being gathered.
+  bool frame_open() const { return entry_count_ != 0; }
+  void open_frame(std::uint64_t bytes);
+  void close_frame();
+  void close_pad(base::Position boundary);
+
+  // Where a batch goes next: room in the open frame, in one right after it, in one past the
+  // boundary, none of which may end past `limit`.
+  struct Room {
+    std::uint64_t in_open = 0, in_next = 0, past_boundary = 0;
+    std::uint64_t largest() const;
+  };
+  Room room_below(base::Position limit) const;
+  base::Position memory_limit() const;
+  base::Position ring_limit() const { return head_ + files_.ring_bytes(); }
+
+  void start_write(std::uint64_t now_ns);
+  FrameHeader finish_header(base::Position at, std::uint32_t previous_header_crc);
+  void account_write(std::uint64_t now_ns);
+  void write_superblock_half();
+  void fail(std::string_view what, std::int32_t result);
+
+  std::byte* tail_at(base::Position position) const {
+    return tail_.data() + (position & (tail_.size() - 1));
+  }
+  // The first block that no frame has bytes in.
+  base::Position next_frame() const { return base::align_up(end_, block_bytes); }
+
+  JournalOptions options_;
+  Disk& disk_;
+  FileRing files_;
+  std::span<std::byte> tail_;
+  std::uint64_t boundary_bytes_;
+  std::uint32_t seed_;
+
+  // The open frame: header at frame_start_, entries up to end_. With none open, both are where the
+  // next one will start.
+  base::Position frame_start_ = 0;
+  base::Position end_ = 0;
+  std::uint32_t entry_count_ = 0;
+  std::uint32_t body_crc_ = 0;
+  std::uint32_t frame_seed_ = 0;
+  bool urgent_ = false;
+  std::uint64_t gather_since_ns_ = 0;  // 0: submit_writes has not seen the open frame yet
+
+  // Closed frames lie in [durable_ + what is in flight, frame_start_).
+  base::Position durable_ = 0;
+  base::Position reported_durable_ = 0;
+  base::Position write_end_ = 0;   // durable_ once the write in flight is done
+  std::uint64_t write_bytes_ = 0;  // 0: none in flight
+  std::uint64_t write_started_ns_ = 0;
+  std::uint64_t write_unaccounted_ns_ = 0;  // start of a completed write not in the counters yet
+  std::uint32_t last_header_crc_ = 0;
+
+  base::Position pinned_from_ = std::numeric_limits<base::Position>::max();
+  base::Position tail_from_ = 0;  // memory before it was never filled
+  base::Position head_ = 0;       // as the superblock on disk has it; superblock_.head may be ahead
+
+  FileId superblock_file_{};
+  Superblock superblock_;
+  std::span<std::byte> superblock_half_;
+  base::Position superblock_head_written_ = 0;  // in the copies being written
+  std::uint32_t superblock_step_ = 0;           // 0 idle, 1 and 2: this half is being written
+
+  base::Counter files_wanted_;
+  std::optional<base::Error> failure_;
+  JournalCounters counters_;
 };
 
 }  // namespace millrace::storage

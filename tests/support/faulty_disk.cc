@@ -1,0 +1,217 @@
+#include "tests/support/faulty_disk.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "dataplane/base/check.h"
+#include "dataplane/base/ids.h"
+
+namespace millrace::testing {
+
+using storage::Durability;
+using storage::FileId;
+
+FaultyDisk::FaultyDisk(std::uint64_t seed, Durability durability)
+    : random_(seed), durability_(durability) {}
+
+void FaultyDisk::crash() {
+  const std::uint64_t share = random_() % 101;  // all, none and everything between
+  crash_keeping([&](std::uint64_t) { return random_() % 100 < share; });
+}
+
+void FaultyDisk::make_unreadable(std::string_view file_name, std::uint64_t block_at) {
+  find(file_name)->unreadable.insert(block_at / storage::block_bytes * storage::block_bytes);
+}
+
+void FaultyDisk::heal(std::string_view file_name) { find(file_name)->unreadable.clear(); }
+
+void FaultyDisk::flip_bit(std::string_view file_name, std::uint64_t at, std::uint32_t bit) {
+  File* file = find(file_name);
+  settle_all(*file);
+  file->settled[at] ^= static_cast<std::byte>(1U << bit);
+}
+
+std::vector<std::byte> FaultyDisk::contents(std::string_view file_name) {
+  File copy = *find(file_name);
+  settle_all(copy);
+  return copy.settled;
+}
+
+void FaultyDisk::overwrite(std::string_view file_name, std::uint64_t at,
+                           std::span<const std::byte> bytes) {
+  File* file = find(file_name);
+  settle_all(*file);
+  std::copy(bytes.begin(), bytes.end(), file->settled.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+void FaultyDisk::deliver_one() {
+  CHECK(!started_.empty());
+  Operation operation = started_.front();
+  started_.pop_front();
+  carry_out(operation);
+  operation.handler->on_disk(operation.token, operation.result);
+}
+
+FaultyDisk::File* FaultyDisk::find(std::string_view file_name) {
+  for (File& file : files_) {
+    if (!file.removed && file.name == file_name) return &file;
+  }
+  return nullptr;
+}
+
+FaultyDisk::File& FaultyDisk::file_at(FileId file) {
+  CHECK(base::raw(file) < files_.size());
+  return files_[base::raw(file)];
+}
+
+base::Result<FileId> FaultyDisk::create(std::string_view file_name, std::uint64_t bytes) {
+  CHECK(bytes % storage::block_bytes == 0);
+  if (fail_creates_) return base::Error(base::ErrorCode::no_space, "{}: disk full", file_name);
+  if (find(file_name) != nullptr) {
+    return base::Error(base::ErrorCode::already_exists, "{} is already there", file_name);
+  }
+  files_.push_back({.name = std::string(file_name),
+                    .settled = std::vector<std::byte>(bytes),
+                    .cache = {},
+                    .unreadable = {}});
+  return FileId{static_cast<std::uint32_t>(files_.size() - 1)};
+}
+
+base::Result<FileId> FaultyDisk::open(std::string_view file_name) {
+  const File* file = find(file_name);
+  if (file == nullptr) return base::Error(base::ErrorCode::not_found, "no {}", file_name);
+  return FileId{static_cast<std::uint32_t>(file - files_.data())};
+}
+
+base::Result<std::uint64_t> FaultyDisk::size(FileId file) { return file_at(file).settled.size(); }
+
+base::Result<void> FaultyDisk::remove(std::string_view file_name) {
+  File* file = find(file_name);
+  if (file == nullptr) return base::Error(base::ErrorCode::not_found, "no {}", file_name);
+  file->removed = true;
+  return {};
+}
+
+bool FaultyDisk::exists(std::string_view file_name) { return find(file_name) != nullptr; }
+
+base::Result<void> FaultyDisk::read_now(FileId file, std::uint64_t at, std::span<std::byte> into) {
+  ++reads_;
+  if (!get(file_at(file), at, into)) return base::Error(base::ErrorCode::io, "unreadable");
+  return {};
+}
+
+base::Result<void> FaultyDisk::write_now(FileId file, std::uint64_t at,
+                                         std::span<const std::byte> from) {
+  put(file_at(file), at, from);
+  if (write_result_ != 0) return base::Error(base::ErrorCode::io, "write failed");
+  return {};
+}
+
+base::Result<void> FaultyDisk::flush_now(FileId file) {
+  ++flushes_;
+  if (flush_result_ != 0) {
+    file_at(file).cache.clear();
+    return base::Error(base::ErrorCode::io, "flush failed");
+  }
+  settle_all(file_at(file));
+  return {};
+}
+
+void FaultyDisk::write_durable(FileId file, std::uint64_t at, std::span<const std::byte> from,
+                               storage::DiskHandler& handler, std::uint64_t token) {
+  ++writes_started_;
+  last_write_bytes_ = from.size();
+  started_.push_back({.is_write = true,
+                      .file = base::raw(file),
+                      .at = at,
+                      .from = from,
+                      .into = {},
+                      .handler = &handler,
+                      .token = token});
+  // The device may have any part of it from here on.
+  put(file_at(file), at, from);
+}
+
+void FaultyDisk::read(FileId file, std::uint64_t at, std::span<std::byte> into,
+                      storage::DiskHandler& handler, std::uint64_t token) {
+  ++reads_;
+  started_.push_back({.is_write = false,
+                      .file = base::raw(file),
+                      .at = at,
+                      .from = {},
+                      .into = into,
+                      .handler = &handler,
+                      .token = token});
+}
+
+void FaultyDisk::poll() {
+  // What a completion starts waits for the next poll.
+  for (std::size_t left = held_ ? 0 : started_.size(); left != 0; --left) deliver_one();
+}
+
+void FaultyDisk::drain() {
+  while (!started_.empty()) deliver_one();
+}
+
+void FaultyDisk::carry_out(Operation& operation) {
+  File& file = files_[operation.file];
+  if (!operation.is_write) {
+    operation.result = get(file, operation.at, operation.into)
+                           ? static_cast<std::int32_t>(operation.into.size())
+                           : -EIO;
+    return;
+  }
+  operation.result = static_cast<std::int32_t>(operation.from.size());
+  if (write_result_ != 0) {
+    operation.result = write_result_;
+    return;
+  }
+  // The caller must not have touched it: what is there now is what the device takes.
+  put(file, operation.at, operation.from);
+  if (flush_result_ != 0) {
+    operation.result = flush_result_;
+    file.cache.clear();
+    return;
+  }
+  if (durability_ != Durability::unsafe) settle_all(file);
+}
+
+void FaultyDisk::put(File& file, std::uint64_t at, std::span<const std::byte> from) {
+  CHECK(at % storage::block_bytes == 0 && from.size() % storage::block_bytes == 0);
+  CHECK(at + from.size() <= file.settled.size());
+  for (std::uint64_t i = 0; i < from.size(); i += sector_bytes) {
+    const auto sector = from.subspan(i, sector_bytes);
+    file.cache[static_cast<std::uint32_t>((at + i) / sector_bytes)].assign(sector.begin(),
+                                                                           sector.end());
+  }
+  file.unreadable.erase(file.unreadable.lower_bound(at),
+                        file.unreadable.lower_bound(at + from.size()));
+}
+
+bool FaultyDisk::get(File& file, std::uint64_t at, std::span<std::byte> into) {
+  CHECK(at % storage::block_bytes == 0 && into.size() % storage::block_bytes == 0);
+  CHECK(at + into.size() <= file.settled.size());
+  const auto bad = file.unreadable.lower_bound(at);
+  if (bad != file.unreadable.end() && *bad < at + into.size()) return false;
+  std::memcpy(into.data(), file.settled.data() + at, into.size());
+  const auto first = static_cast<std::uint32_t>(at / sector_bytes);
+  const auto last = static_cast<std::uint32_t>((at + into.size()) / sector_bytes);
+  for (auto it = file.cache.lower_bound(first); it != file.cache.end() && it->first < last; ++it) {
+    std::memcpy(into.data() + (std::uint64_t{it->first} - first) * sector_bytes, it->second.data(),
+                sector_bytes);
+  }
+  return true;
+}
+
+void FaultyDisk::settle(File& file, std::uint32_t sector, const Sector& bytes) {
+  std::copy(bytes.begin(), bytes.end(),
+            file.settled.begin() + static_cast<std::ptrdiff_t>(sector) * sector_bytes);
+}
+
+void FaultyDisk::settle_all(File& file) {
+  for (const auto& [sector, bytes] : file.cache) settle(file, sector, bytes);
+  file.cache.clear();
+}
+
+}  // namespace millrace::testing
