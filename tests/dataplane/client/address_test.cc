@@ -31,9 +31,9 @@ TEST(Address, of_a_memif_without_a_server_is_the_nodes_default) {
 }
 
 TEST(Address, that_does_not_read_is_refused_with_the_word_that_is_off) {
-  for (const char* text : {"", "7070", ":7070", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0",
-                           "127.0.0.1:70700", "127.0.0.1:x", "pci:0000:00:05.0,ip=10.0.0.1",
-                           "memif:socket=/s,server=here"}) {
+  for (const char* text :
+       {"", "7070", ":7070", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:70700",
+        "127.0.0.1:x", "pci:0000:00:05.0,ip=10.0.0.1", "memif:socket=/s,server=here"}) {
     EXPECT_FALSE(parse_address(text)) << text;
   }
   EXPECT_NE(parse_address("127.0.0.1:x").error().message().find("'x'"), std::string_view::npos);

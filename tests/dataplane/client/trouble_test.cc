@@ -19,7 +19,7 @@ void expect_in_order(const std::vector<SeenRecord>& seen, std::int64_t count) {
   }
 }
 
-class LossyLine : public testing::TestWithParam<std::uint64_t> {};
+class LossyLine : public ::testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(LossyLine, delivers_every_record_once_and_in_order) {
   World world({10, 5'000, GetParam()});
@@ -83,7 +83,7 @@ TEST_P(LossyLine, goes_on_after_the_node_lost_every_session) {
   EXPECT_EQ(acks.durable, count);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, LossyLine, testing::Values(1, 2, 3, 4, 5, 6));
+INSTANTIATE_TEST_SUITE_P(Seeds, LossyLine, ::testing::Values(1, 2, 3, 4, 5, 6));
 
 TEST(Trouble, what_was_accepted_before_a_restart_is_answered_as_duplicate_and_not_doubled) {
   World world;
