@@ -407,9 +407,11 @@ std::int64_t Producer::acked_record(Level level) const {
 }
 
 int Producer::poll_acks(mr_acks& acks) {
-  const mr_acks now = {std::max(acks_.memory, acked_record(Level::memory)),
-                       std::max(acks_.replicated, acked_record(Level::replicated)),
-                       std::max(acks_.durable, acked_record(Level::durable))};
+  mr_acks now = {std::max(acks_.memory, acked_record(Level::memory)),
+                 std::max(acks_.replicated, acked_record(Level::replicated)),
+                 std::max(acks_.durable, acked_record(Level::durable))};
+  // Both stronger levels contain it, and over several lanes may be known more exactly.
+  now.memory = std::max({now.memory, now.replicated, now.durable});
   const bool moved = now.memory != acks_.memory || now.replicated != acks_.replicated ||
                      now.durable != acks_.durable;
   acks = acks_ = now;

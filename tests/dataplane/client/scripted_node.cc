@@ -232,14 +232,20 @@ void ScriptedNode::send_acks() {
   session_.ack_due = false;
   PacketBytes packet(1472);
   std::uint32_t count = 0;
+  const auto finish = [&] {
+    PacketBytes whole = packet;
+    whole.resize(native::finish_ack(whole.data(), header(PacketType::ack), count));
+    say(std::move(whole));
+    count = 0;
+  };
   for (auto& [handle, stream] : session_.streams) {
     if (stream.producer_id < 0) continue;
     if (!hold_durable) stream.durable = stream.memory;
     native::store_ack_entry(packet.data(), count++,
                             {handle, stream.memory, stream.memory, stream.durable});
+    if (count == native::ack_entries_max(1472)) finish();
   }
-  packet.resize(native::finish_ack(packet.data(), header(PacketType::ack), count));
-  say(std::move(packet));
+  finish();
 }
 
 void ScriptedNode::poll(std::uint64_t now_ns) {
