@@ -223,14 +223,15 @@ Result<void> read_section(const Section& section, const toml::node& node, const 
 Result<NodeConfig> read_document(const toml::table& document, const std::string& file) {
   NodeConfig config;
   for (const auto& [key, node] : document) {
+    const std::string_view name = key.str();
     const auto* section = std::find_if(std::begin(sections), std::end(sections),
-                                       [&](const Section& one) { return one.name == key.str(); });
+                                       [&](const Section& one) { return one.name == name; });
     if (section == std::end(sections)) {
       const auto& place = key.source().begin;
       return Error(ErrorCode::invalid_argument,
                    "{}:{}:{}: unknown key \"{}\"; known: [node], [storage], [admin], [[port]], "
                    "[[listener]]",
-                   file, place.line, place.column, key.str().substr(0, 60));
+                   file, place.line, place.column, name.substr(0, 60));
     }
     if (const auto read = read_section(*section, node, file, config); !read) return read.error();
   }
