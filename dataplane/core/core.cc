@@ -100,7 +100,11 @@ void Core::deliver_datagram(PortState& state, const protocol::Datagram& datagram
   ProtocolId protocol = ProtocolId::native;
   base::Delivery delivery = base::Delivery::native;
   if (datagram.local_port == options_.native_udp_port) {
-    disposition = protocols_.sessions.handle_request(datagram, now_ns_, *effects_);
+    native::Request request;
+    disposition.reason = native::decode_request(datagram.data, datagram.bytes, request);
+    if (disposition.reason == base::DropReason::none) {
+      disposition = protocols_.sessions.handle_request(request, datagram, now_ns_, *effects_);
+    }
   } else {
     protocol = ProtocolId::datagram;
     delivery = base::Delivery::listener;

@@ -45,7 +45,8 @@ class Core {
        link::Region& region, CommandMesh& commands, EventMesh& events, Protocols& protocols);
   static std::uint64_t arena_bytes(const CoreOptions& options);
 
-  void add_port(port::Port& port);  // outlives this
+  // The port outlives this; kind is for people: kernel-udp, memif, af_xdp, ...
+  void add_port(port::Port& port, std::string_view kind);
   void add_shard(base::ShardId id, std::unique_ptr<storage::Log> log,
                  std::unique_ptr<CoreShard> shard);
   EventOutbox& outbox() { return outbox_; }

@@ -32,7 +32,7 @@ std::uint64_t Core::arena_bytes(const CoreOptions& options) {
          release_groups_max * sizeof(ReleaseGroup) + 64 * base::kib;
 }
 
-void Core::add_port(port::Port& port) {
+void Core::add_port(port::Port& port, std::string_view kind) {
   CHECK(ports_.size() < protocol::ports_max);
   const auto index = static_cast<std::uint16_t>(ports_.size());
   PortState& state = ports_.emplace_back();
@@ -41,6 +41,7 @@ void Core::add_port(port::Port& port) {
   state.port = &port;
   state.block = &region_.ports[options_.region_ports[index]];
   state.block->core = base::raw(options_.id);
+  state.block->kind.set(kind);
   state.block->path.set(state.port->path());
   state.block->live.set(1);
   prepare_packets(state, index, 0);

@@ -1,5 +1,6 @@
 """The walk: the table in dataplane/README.md names the place of each of the ten functions, and
-Core::run_turn calls them in that order, itself or through a function of core.cc it calls."""
+Core::run_turn calls them in that order, itself or through the functions of the core and of the
+shard that it calls."""
 
 import os
 import re
@@ -9,6 +10,7 @@ from tree import Finding
 
 README = "dataplane/README.md"
 CORE = "dataplane/core/core.cc"
+SHARD = "dataplane/shard/shard_apply.h"
 LOOP = "run_turn"
 STEPS = [
     "receive_frames",
@@ -77,11 +79,10 @@ def _check_order(tree):
     if LOOP not in defined:
         return [Finding(CORE, 1, f"defines no {LOOP}")]
     line = defined[LOOP].name_line
-    calls = []
-    for name in _calls(defined[LOOP].body):
-        calls.append(name)
-        if name in defined and name != LOOP and name not in STEPS:
-            calls.extend(_calls(defined[name].body))
+    if tree.exists(SHARD):
+        for function in cpp_source.functions(tree.text(SHARD)):
+            defined.setdefault(function.name, function)
+    calls = _calls_below(defined, LOOP, [])
     missing = [step for step in STEPS if step not in calls]
     if missing:
         return [Finding(CORE, line, f"{LOOP} never calls: " + ", ".join(missing))]
@@ -91,6 +92,16 @@ def _check_order(tree):
             return [Finding(CORE, line, f"{LOOP} calls {step} only before {earlier}")]
         at = calls.index(step, at) + 1
     return []
+
+
+def _calls_below(defined, name, callers):
+    """The calls in a function, in order, each followed by those below it."""
+    calls = []
+    for called in _calls(defined[name].body):
+        calls.append(called)
+        if called in defined and called != name and called not in callers:
+            calls.extend(_calls_below(defined, called, callers + [name]))
+    return calls
 
 
 def _calls(body):

@@ -21,11 +21,9 @@ constexpr std::uint64_t round_trip_max_ns = 10 * base::second_ns;
 
 }  // namespace
 
-protocol::Disposition Sessions::handle_request(const protocol::Datagram& datagram,
+protocol::Disposition Sessions::handle_request(const Request& request,
+                                               const protocol::Datagram& datagram,
                                                std::uint64_t now_ns, protocol::Effects& effects) {
-  Request request;
-  const DropReason reason = decode_request(datagram.data, datagram.bytes, request);
-  if (reason != DropReason::none) return {.reason = reason};
   if (request.header.type == PacketType::hello) {
     return handshake_.on_hello(datagram, request, now_ns, effects);
   }

@@ -34,8 +34,9 @@ class Sessions {
     return Tables::arena_bytes(options);
   }
 
-  protocol::Disposition handle_request(const protocol::Datagram& datagram, std::uint64_t now_ns,
-                                       protocol::Effects& effects);
+  // request: what decode_request made of the datagram.
+  protocol::Disposition handle_request(const Request& request, const protocol::Datagram& datagram,
+                                       std::uint64_t now_ns, protocol::Effects& effects);
   // effects.commands has a free slot: one event adds at most one command. The event's bytes are
   // used within the call.
   void encode_reply(const shard::Event& event, std::uint64_t now_ns, protocol::Effects& effects);

@@ -57,13 +57,16 @@ protocol::Disposition Node::receive(const base::Endpoint& peer, std::span<const 
   auto frame = std::make_unique<Bytes>(bytes.begin(), bytes.end());
   const std::uint64_t id = next_frame_++;
   ++received_;
-  const protocol::Disposition disposition =
-      sessions_->handle_request({.data = frame->data(),
-                                 .bytes = static_cast<std::uint32_t>(frame->size()),
-                                 .local_port = native::default_udp_port,
-                                 .peer = peer,
-                                 .frame = id},
-                                now_ns, *effects_);
+  const protocol::Datagram datagram{.data = frame->data(),
+                                    .bytes = static_cast<std::uint32_t>(frame->size()),
+                                    .local_port = native::default_udp_port,
+                                    .peer = peer,
+                                    .frame = id};
+  Request request;
+  protocol::Disposition disposition{.reason = decode_request(datagram.data, datagram.bytes, request)};
+  if (disposition.reason == base::DropReason::none) {
+    disposition = sessions_->handle_request(request, datagram, now_ns, *effects_);
+  }
   CHECK(!disposition.held || disposition.reason == base::DropReason::none);
   ++drops_[static_cast<std::size_t>(disposition.reason)];
   if (disposition.held) frames_[id] = std::move(frame);
