@@ -1,7 +1,6 @@
 #include "dataplane/client/client.h"
 
 #include <algorithm>
-#include <array>
 
 #include "dataplane/base/check.h"
 
@@ -52,18 +51,17 @@ bool Client::look() {
 
 // True when anything came.
 bool Client::receive() {
-  std::array<Received, port::burst_max> burst;
   bool any = false;
   for (std::uint32_t i = 0; i < bursts_max; ++i) {
-    const std::uint32_t count = channel_.receive(burst);
+    const std::uint32_t count = channel_.receive(burst_);
     any |= count != 0;
     for (std::uint32_t k = 0; k < count; ++k) {
       native::Request packet;
-      if (!session_.connection.receive(burst[k], session_.now_ns, packet)) continue;
+      if (!session_.connection.receive(burst_[k], session_.now_ns, packet)) continue;
       handle(packet);
-      channel_.release(burst[k].frame);
+      channel_.release(burst_[k].frame);
     }
-    if (count < burst.size()) break;
+    if (count < burst_.size()) break;
   }
   return any;
 }

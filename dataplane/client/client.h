@@ -3,6 +3,7 @@
 // Owns:  producers and subscriptions. Port and clock are borrowed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -78,6 +79,7 @@ class Client {
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
   Subscription* delivering_ = nullptr;  // its batch is in the first PUSH held
   bool polling_ = false;
+  std::array<Received, port::burst_max> burst_{};  // being received
   std::uint64_t house_kept_ns_ = 0;
   std::uint64_t wall_aligned_ns_ = 0;
 };

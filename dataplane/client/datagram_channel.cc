@@ -55,15 +55,15 @@ std::uint32_t DatagramChannel::receive(std::span<Received> out) {
     port_.release_frames({used_.data(), used_count_});
     used_count_ = 0;
   }
-  std::array<port::RxFrame, port::burst_max> frames;
-  const std::uint32_t count = port_.receive_frames({frames.data(), out.size()});
+  const std::uint32_t count = port_.receive_frames({burst_.data(), out.size()});
   std::uint32_t kept = 0;
   for (std::uint32_t i = 0; i < count; ++i) {
-    Received received{frames[i].data, frames[i].bytes, frames[i]};
+    Received& received = out[kept];
+    received = {burst_[i].data, burst_[i].bytes, burst_[i]};
     if (parse(received)) {
-      out[kept++] = received;
+      ++kept;
     } else {
-      release(frames[i]);
+      release(burst_[i]);
     }
   }
   return kept;

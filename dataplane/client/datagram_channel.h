@@ -79,6 +79,7 @@ class DatagramChannel {
   std::uint32_t next_ = 0;   // frames_[0..next_) are filled
   std::uint32_t taken_ = 0;  // frames_[next_..taken_) are empty
   std::array<port::TxFrame, port::burst_max> frames_{};
+  std::array<port::RxFrame, port::burst_max> burst_{};  // here, so that it is not cleared each time
   std::uint32_t used_count_ = 0;
   std::array<port::RxFrame, port::burst_max> used_{};  // to be given back
   std::uint64_t dropped_packets_ = 0;

@@ -20,7 +20,7 @@
 namespace millrace::port {
 namespace {
 
-constexpr std::uint64_t patience_ns = 20 * base::second_ns;
+constexpr std::uint64_t patience_ns = 100 * base::second_ns;
 constexpr std::uint32_t ours = 0x0a4d0001;  // 10.77.0.1
 constexpr std::uint16_t udp_port = 7070;
 
