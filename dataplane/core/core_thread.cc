@@ -168,8 +168,10 @@ base::Result<void> CoreThread::start() {
   if (auto opened = open_shard(); !opened) return opened.error();
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     const bool kernel = i < parts_.kernel_ports.size();
-    const port::EthDevice* device = kernel ? nullptr : parts_.devices[i - parts_.kernel_ports.size()].get();
-    core_->add_port(*ports_[i], kernel ? "kernel-udp" : port::device_kind_name(device->spec().kind));
+    const port::EthDevice* device =
+        kernel ? nullptr : parts_.devices[i - parts_.kernel_ports.size()].get();
+    core_->add_port(*ports_[i],
+                    kernel ? "kernel-udp" : port::device_kind_name(device->spec().kind));
   }
   idle_.never_sleep = parts_.options.profile == Profile::dedicated;
   idle_.polled_ports = !parts_.devices.empty() || parts_.core_count > 1;

@@ -152,7 +152,8 @@ void ProducerTable::evict_older() {
   for (; seen < 64; evict_hand_ = (evict_hand_ + 1) & mask) {
     if (table_[evict_hand_].id == base::no_producer_id) continue;
     ++seen;
-    if (oldest > mask || table_[evict_hand_].last_used_ns < table_[oldest].last_used_ns) oldest = evict_hand_;
+    if (oldest > mask || table_[evict_hand_].last_used_ns < table_[oldest].last_used_ns)
+      oldest = evict_hand_;
   }
   erase(oldest);
 }

@@ -281,7 +281,7 @@ std::uint32_t Shard<LogT, OutboxT>::push_to(std::uint32_t index, std::uint32_t s
     Event event = describe(slice, subscription.slot);
     event.session = subscription.session;
     event.stream = subscription.stream;
-      event.protocol = subscription.protocol;
+    event.protocol = subscription.protocol;
     event.subscription = subscriptions_.id_of(index);
     outbox_.push(subscription.core, event);
     log_.lend(slice, base::raw(subscription.core), outbox_.mark(subscription.core));

@@ -33,12 +33,17 @@ class Server {
 
   void receive(const Bytes& packet) {
     auto frame = std::make_unique<Bytes>(packet);
-    const auto end = sessions_.handle_request({.data = frame->data(),
-                                               .bytes = static_cast<std::uint32_t>(frame->size()),
-                                               .local_port = native::default_udp_port,
-                                               .peer = {.ipv4 = 1, .udp_port = 2},
-                                               .frame = next_frame_},
-                                              now_ns, *effects_);
+    const protocol::Datagram datagram{.data = frame->data(),
+                                      .bytes = static_cast<std::uint32_t>(frame->size()),
+                                      .local_port = native::default_udp_port,
+                                      .peer = {.ipv4 = 1, .udp_port = 2},
+                                      .frame = next_frame_};
+    native::Request request;
+    protocol::Disposition end{.reason =
+                                  native::decode_request(datagram.data, datagram.bytes, request)};
+    if (end.reason == base::DropReason::none) {
+      end = sessions_.handle_request(request, datagram, now_ns, *effects_);
+    }
     CHECK(!end.held || end.reason == base::DropReason::none);
     if (end.held) frames_[next_frame_] = std::move(frame);
     ++next_frame_;

@@ -63,7 +63,8 @@ protocol::Disposition Node::receive(const base::Endpoint& peer, std::span<const 
                                     .peer = peer,
                                     .frame = id};
   Request request;
-  protocol::Disposition disposition{.reason = decode_request(datagram.data, datagram.bytes, request)};
+  protocol::Disposition disposition{.reason =
+                                        decode_request(datagram.data, datagram.bytes, request)};
   if (disposition.reason == base::DropReason::none) {
     disposition = sessions_->handle_request(request, datagram, now_ns, *effects_);
   }

@@ -1,4 +1,6 @@
 // A DPDK port on one end of a veth pair, the kernel's own network stack on the other.
+#include "dataplane/port/eth_device.h"
+
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <sched.h>
@@ -15,7 +17,6 @@
 #include "dataplane/base/units.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/net/write.h"
-#include "dataplane/port/eth_device.h"
 
 namespace millrace::port {
 namespace {
