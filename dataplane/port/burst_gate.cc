@@ -1,13 +1,16 @@
 #include "dataplane/port/burst_gate.h"
 
+#include <dlfcn.h>
 #include <linux/membarrier.h>
 #include <rte_alarm.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <mutex>
 #include <vector>
@@ -88,6 +91,8 @@ void BurstGate::call_when_idle(void (*on_idle)()) { gates().on_idle = on_idle; }
 
 bool BurstGate::install() {
   CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0);
+  // The drivers are loaded later and bind to what the process exports.
+  if (dlsym(RTLD_DEFAULT, "sendmsg") != reinterpret_cast<void*>(&::sendmsg)) return false;
   // A task marks the thread; that a later one finds it intercepted proves that its wait between
   // them went through ours. Two tasks may run after one wait, so a few are tried.
   bool intercepted = false;
@@ -125,4 +130,19 @@ extern "C" int epoll_wait(int epoll_fd, epoll_event* events, int events_max, int
   const int count = epoll_pwait(epoll_fd, events, events_max, timeout_ms, nullptr);
   BurstGate::hold_all();
   return count;
+}
+
+// net_memif greets a new peer before it knows it. When that fails because the peer is gone already,
+// it closes the socket but leaves it registered, and EAL panics on the dead descriptor. A greeting
+// into the void is called sent here: the end of file that follows is handled well.
+extern "C" ssize_t sendmsg(int fd, const msghdr* message, int flags) {
+  if (!millrace::port::is_interrupt_thread) return syscall(SYS_sendmsg, fd, message, flags);
+  const ssize_t sent = syscall(SYS_sendmsg, fd, message, flags | MSG_NOSIGNAL);
+  const bool gone = errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN;
+  if (sent >= 0 || !gone) return sent;
+  ssize_t bytes = 0;
+  for (std::size_t i = 0; i < message->msg_iovlen; ++i) {
+    bytes += static_cast<ssize_t>(message->msg_iov[i].iov_len);
+  }
+  return bytes;
 }

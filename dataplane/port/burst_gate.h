@@ -43,7 +43,7 @@ class BurstGate {
 
   // The interrupt thread, before and after it handles events. on_idle is called before it waits
   // again, with the gates still held.
-  static bool install();  // after rte_eal_init; false when its waits cannot be intercepted
+  static bool install();  // after rte_eal_init; false when its calls cannot be intercepted
   static void call_when_idle(void (*on_idle)());
   static void hold_all();
   static void let_go_all();

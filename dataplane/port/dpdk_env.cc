@@ -98,8 +98,8 @@ Result<DpdkEnv*> DpdkEnv::start(const DpdkEnvOptions& options, const HostView& h
   if (!started) return started.error();
   if (!BurstGate::install()) {
     return Error(ErrorCode::unavailable,
-                 "DPDK's interrupt thread cannot be watched: link the program so that its "
-                 "epoll_wait comes before the C library's");
+                 "DPDK's interrupt thread cannot be watched: link the program with "
+                 "-Wl,--export-dynamic-symbol=epoll_wait,--export-dynamic-symbol=sendmsg");
   }
   state.env = new DpdkEnv;
   state.env->uses_huge_pages_ = huge;

@@ -4,6 +4,7 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <poll.h>
 #include <rte_alarm.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -35,6 +36,7 @@ constexpr std::uint32_t vlan_bytes = 4;
 constexpr std::uint32_t ip_udp_bytes = 28;
 constexpr std::uint32_t mtu_default = 1500;
 constexpr std::uint64_t reconnect_us = 100'000;
+constexpr int greeting_wait_ms = 1000;
 constexpr std::uint32_t memif_ring_log2 = 10;
 constexpr std::uint16_t memif_ring_frames = 1 << memif_ring_log2;
 constexpr std::uint16_t xdp_ring_frames = 2048;  // net_af_xdp's fill ring, fixed
@@ -91,6 +93,9 @@ Result<void> clear_stale_socket(const std::string& path) {
   if (fd < 0) return Error(ErrorCode::no_space, "memif socket: {}", std::strerror(errno));
   const int status = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int cause = status == 0 ? 0 : errno;
+  // A DPDK server whose greeting finds nobody may panic: hear it out before leaving.
+  pollfd greeting{.fd = fd, .events = POLLIN, .revents = 0};
+  if (status == 0) poll(&greeting, 1, greeting_wait_ms);
   close(fd);
   if (cause == ENOENT) return {};
   if (cause == ECONNREFUSED && unlink(path.c_str()) == 0) return {};

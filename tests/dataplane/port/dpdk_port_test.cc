@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -198,6 +200,21 @@ TEST_F(DpdkPortTest, a_killed_servers_socket_is_cleared_and_a_living_ones_is_not
   ASSERT_FALSE(second.has_value());
   EXPECT_EQ(second.error().code(), base::ErrorCode::already_exists);
   EXPECT_NE(second.error().message().find("it answers"), std::string_view::npos);
+}
+
+TEST_F(DpdkPortTest, a_memif_server_outlives_callers_that_hang_up_at_once) {
+  auto device = open("memif:socket=" + socket_path());
+  ASSERT_NE(device, nullptr);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket_path().copy(address.sun_path, sizeof address.sun_path - 1);
+  for (int i = 0; i < 200; ++i) {
+    const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    close(fd);
+  }
+  Peer peer("memif:socket=" + socket_path() + ",role=client");
+  EXPECT_TRUE(echoes(device->port(), "still here"));
 }
 
 TEST_F(DpdkPortTest, devices_open_and_close_many_times_without_using_memory_up) {
