@@ -92,7 +92,7 @@ class LinkPort final : public port::Port {
       if (free_.empty()) break;
       const std::uint64_t index = take();
       CHECK(packet.size() <= frame_bytes);
-      std::memcpy(at(index), packet.data(), packet.size());
+      std::copy(packet.begin(), packet.end(), at(index));
       frames[count++] = {
           at(index), static_cast<std::uint32_t>(packet.size()), 1, false, false, node_, index};
       counters_.rx_packets.add();
