@@ -334,6 +334,9 @@ void Log::lend(const Slice& slice, std::uint32_t reader, std::uint64_t mark) {
   Lent& lent = lent_[reader];
   lent.current_lowest = std::min(lent.current_lowest, slice.position);
   lent.current_end = mark;
+  // At once: an append may come before the next set_consumed().
+  pinned_from_ = std::min(pinned_from_, slice.position);
+  journal_->set_pinned_from(pinned_from_);
 }
 
 void Log::set_consumed(std::uint32_t reader, std::uint64_t mark) {
@@ -345,10 +348,10 @@ void Log::set_consumed(std::uint32_t reader, std::uint64_t mark) {
     lent.previous_end = lent.current_end;
     lent.current_lowest = ~0ULL;
   }
-  base::Position lowest = ~0ULL;
+  pinned_from_ = ~0ULL;
   for (const Lent& each : lent_)
-    lowest = std::min({lowest, each.previous_lowest, each.current_lowest});
-  journal_->set_pinned_from(lowest);
+    pinned_from_ = std::min({pinned_from_, each.previous_lowest, each.current_lowest});
+  journal_->set_pinned_from(pinned_from_);
 }
 
 }  // namespace millrace::storage

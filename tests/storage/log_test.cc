@@ -259,6 +259,18 @@ TEST(Log, tail_memory_that_was_lent_is_not_overwritten_until_it_is_consumed) {
   EXPECT_NE(bytes_of(slice), lent);
 }
 
+TEST(Log, tail_memory_is_kept_from_the_moment_it_is_lent) {
+  LogFixture at;
+  at.append_durably(7, 1000);
+  Log::Cursor cursor = at.log->cursor_at(at.slot(7), 0);
+  Log::Slice slice;
+  ASSERT_EQ(at.log->read(at.slot(7), cursor, 2000, slice), Status::ready);
+  const Bytes lent = bytes_of(slice);
+  at.log->lend(slice, 0, 1);
+  while (at.log->append_room_bytes() > 300'000) at.append_durably(8, 290'000);
+  EXPECT_EQ(bytes_of(slice), lent);
+}
+
 TEST(Log, a_reader_that_is_never_idle_still_lets_the_tail_move_on) {
   LogFixture at;
   at.append_durably(7, 1000);
