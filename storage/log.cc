@@ -46,6 +46,13 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
   std::unique_ptr<Log> log(new Log(options, arena, observer));
   auto journal = Journal::open(options.journal, disk, arena, *log);
   if (!journal) return journal.error();
+  if (log->overflowed_) {
+    return base::Error(base::ErrorCode::no_space,
+                       "the journal of shard {} holds more partitions or batches, deleted ones "
+                       "included, than there is room for with at most {} partitions; allow more "
+                       "with --max-partitions",
+                       base::raw(options.journal.shard), options.partitions_max);
+  }
   log->journal_ = std::move(*journal);
   log->settle_damage();
   return log;
@@ -160,7 +167,11 @@ void Log::trim_journal() {
 
 void Log::on_batch(base::PartitionId id, base::Position position, const BatchView& batch) {
   const std::uint32_t slot = create_partition(id);
-  CHECK(slot != none);  // the journal was written under the same limit
+  // Partitions that were deleted take part until the catalog has been heard.
+  if (slot == none || !index_.has_room()) {
+    overflowed_ = true;
+    return;
+  }
   Partition& partition = partitions_[slot];
   partition.damaged = partition.damaged && partition.index.first != BatchIndex::none;
   if (partition.index.first == BatchIndex::none && !damage_seen_) {

@@ -178,6 +178,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   bool damage_seen_ = false;
   bool unknown_damage_ = false;  // any partition without later batches may have lost some
   base::Position damage_end_ = 0;
+  bool overflowed_ = false;  // recovery found more than there are slots or index for
   std::unique_ptr<Journal> journal_;
 };
 

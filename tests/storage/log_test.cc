@@ -236,6 +236,21 @@ TEST(Log, a_full_index_is_full_and_removing_a_partition_empties_it) {
   EXPECT_FALSE(at.log->full());
 }
 
+TEST(Log, more_deleted_partitions_than_slots_are_an_error_that_names_the_fix) {
+  LogFixture at;
+  at.append_durably(1, 100);  // keeps the journal from being trimmed
+  for (std::uint32_t partition = 10; partition < 30; ++partition) {
+    at.append_durably(partition, 100);
+    at.log->remove_partition(at.slot(partition));
+  }
+  at.disk.crash();
+  ASSERT_FALSE(at.try_open());
+  EXPECT_NE(at.error->message().find("--max-partitions"), std::string::npos);
+  at.options.partitions_max = 64;
+  at.open();
+  at.expect_readable(1);
+}
+
 // --- lending ---
 
 TEST(Log, tail_memory_that_was_lent_is_not_overwritten_until_it_is_consumed) {
