@@ -419,6 +419,15 @@ TEST(Shard, deleting_a_topic_ends_its_subscriptions_and_forgets_its_producers) {
   EXPECT_EQ(at.open(100, 0).sequence, 0);
 }
 
+TEST(Shard, a_partition_beyond_the_table_is_left_out_and_answers_that_it_is_unknown) {
+  ShardFixture at;
+  for (std::uint32_t partition = 100; partition < 130; ++partition) {
+    at.change(TopicChange::created, partition);
+  }
+  EXPECT_EQ(at.append(make_batch(100, 0, 0), 129).status, Status::unknown_topic);
+  EXPECT_EQ(at.append(make_batch(100, 0, 0)).status, Status::ok);
+}
+
 TEST(Shard, a_damaged_partition_refuses_appends_and_ends_readers_at_the_hole) {
   ShardFixture at;
   for (int i = 0; i < 3; ++i) {
