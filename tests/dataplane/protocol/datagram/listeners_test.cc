@@ -260,6 +260,37 @@ TEST(Listeners, what_the_log_refuses_is_counted_once_and_forgotten_by_the_count)
   EXPECT_EQ(at.listeners.take_refused(0), 0U);
 }
 
+TEST(Listeners, a_refused_datagram_of_many_lines_counts_once) {
+  ListenersFixture at("5514=t,framing=lines");
+  at.receive("a\nb\nc\nd");
+  at.receive("e\nf");
+  at.flush();
+  at.answer(shard::Status::journal_full);
+  EXPECT_EQ(at.listeners.take_refused(0), 2U);
+}
+
+TEST(Listeners, refusals_count_at_the_port_the_datagram_came_through) {
+  ListenersFixture at("5514=t");
+  for (int i = 0; i < 3; ++i) at.receive("x", 1, 2);
+  at.receive("y", 1, 5);
+  at.flush();
+  at.answer(shard::Status::storage_failed);
+  EXPECT_EQ(at.listeners.take_refused(2), 3U);
+  EXPECT_EQ(at.listeners.take_refused(5), 1U);
+  EXPECT_EQ(at.listeners.take_refused(0), 0U);
+}
+
+TEST(Listeners, a_datagram_whose_lines_did_not_all_fit_is_not_counted_as_refused_too) {
+  ListenersFixture at("5514=t,framing=lines");
+  at.effects->append_room_bytes = 400;
+  EXPECT_EQ(at.receive("a\nb\n" + std::string(150, 'c')), DropReason::none);
+  at.effects->append_room_bytes = 500;
+  EXPECT_EQ(at.receive("a\nb\n" + std::string(200, 'c')), DropReason::busy);
+  at.flush();
+  at.answer(shard::Status::journal_full);
+  EXPECT_EQ(at.listeners.take_refused(0), 1U);
+}
+
 TEST(Listeners, while_the_log_refuses_everything_datagrams_are_dropped_as_refused) {
   ListenersFixture at("5514=t");
   at.receive("x");
