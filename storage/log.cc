@@ -46,6 +46,13 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
   std::unique_ptr<Log> log(new Log(options, arena, observer));
   auto journal = Journal::open(options.journal, disk, arena, *log);
   if (!journal) return journal.error();
+  if (log->overflowed_) {
+    return base::Error(base::ErrorCode::no_space,
+                       "the journal of shard {} holds more partitions or batches, deleted ones "
+                       "included, than there is room for with at most {} partitions; allow more "
+                       "with --max-partitions",
+                       base::raw(options.journal.shard), options.partitions_max);
+  }
   log->journal_ = std::move(*journal);
   log->settle_damage();
   return log;
@@ -160,7 +167,11 @@ void Log::trim_journal() {
 
 void Log::on_batch(base::PartitionId id, base::Position position, const BatchView& batch) {
   const std::uint32_t slot = create_partition(id);
-  CHECK(slot != none);  // the journal was written under the same limit
+  // Partitions that were deleted take part until the catalog has been heard.
+  if (slot == none || !index_.has_room()) {
+    overflowed_ = true;
+    return;
+  }
   Partition& partition = partitions_[slot];
   partition.damaged = partition.damaged && partition.index.first != BatchIndex::none;
   if (partition.index.first == BatchIndex::none && !damage_seen_) {
@@ -334,6 +345,9 @@ void Log::lend(const Slice& slice, std::uint32_t reader, std::uint64_t mark) {
   Lent& lent = lent_[reader];
   lent.current_lowest = std::min(lent.current_lowest, slice.position);
   lent.current_end = mark;
+  // At once: an append may come before the next set_consumed().
+  pinned_from_ = std::min(pinned_from_, slice.position);
+  journal_->set_pinned_from(pinned_from_);
 }
 
 void Log::set_consumed(std::uint32_t reader, std::uint64_t mark) {
@@ -345,10 +359,10 @@ void Log::set_consumed(std::uint32_t reader, std::uint64_t mark) {
     lent.previous_end = lent.current_end;
     lent.current_lowest = ~0ULL;
   }
-  base::Position lowest = ~0ULL;
+  pinned_from_ = ~0ULL;
   for (const Lent& each : lent_)
-    lowest = std::min({lowest, each.previous_lowest, each.current_lowest});
-  journal_->set_pinned_from(lowest);
+    pinned_from_ = std::min({pinned_from_, each.previous_lowest, each.current_lowest});
+  journal_->set_pinned_from(pinned_from_);
 }
 
 }  // namespace millrace::storage

@@ -171,12 +171,14 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   std::array<ReadBuffer, read_buffers_max> buffers_;
   std::array<std::uint64_t, readers_max> consumed_{};
   std::array<Lent, readers_max> lent_{};
+  base::Position pinned_from_ = ~0ULL;  // the lowest of all of them
   std::uint64_t use_count_ = 0;
   std::uint64_t reads_started_ = 0;
   std::uint64_t reads_completed_ = 0;
   bool damage_seen_ = false;
   bool unknown_damage_ = false;  // any partition without later batches may have lost some
   base::Position damage_end_ = 0;
+  bool overflowed_ = false;  // recovery found more than there are slots or index for
   std::unique_ptr<Journal> journal_;
 };
 

@@ -131,30 +131,35 @@ protocol::Disposition Listeners::handle_request(const protocol::Datagram& datagr
     return {.reason = base::DropReason::log_refused};
   const SourceText source = source_text(datagram.peer.ipv4);
   std::string_view rest = text_of(datagram.data, datagram.bytes);
+  const std::uint16_t port_index = datagram.peer.port_index;
   if (listener->spec.framing == Framing::datagram) {
-    const bool added = add_record(*listener, rest, source.view(), wall_ms, datagram, effects);
-    return {.reason = added ? base::DropReason::none : base::DropReason::busy};
+    Building* added = add_record(*listener, rest, source.view(), wall_ms, effects);
+    if (added == nullptr) return {.reason = base::DropReason::busy};
+    ++added->datagrams[port_index];
+    return {};
   }
-  // All lines of a datagram or none: the room is looked at first.
+  // What is sure not to fit is not begun.
   if (effects.append_room_bytes < 2ULL * datagram.bytes + storage::batch_header_bytes) {
     return {.reason = base::DropReason::busy};
   }
+  Building* first = nullptr;
   while (!rest.empty()) {
     const auto newline = rest.find('\n');
     std::string_view line = rest.substr(0, newline);
     rest = newline == std::string_view::npos ? std::string_view() : rest.substr(newline + 1);
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     if (line.empty()) continue;
-    if (!add_record(*listener, line, source.view(), wall_ms, datagram, effects)) {
-      return {.reason = base::DropReason::busy};
-    }
+    Building* added = add_record(*listener, line, source.view(), wall_ms, effects);
+    if (added == nullptr) return {.reason = base::DropReason::busy};
+    if (first == nullptr) first = added;
   }
+  if (first != nullptr) ++first->datagrams[port_index];
   return {};
 }
 
-bool Listeners::add_record(Listener& listener, std::string_view record, std::string_view source,
-                           std::uint64_t wall_ms, const protocol::Datagram& datagram,
-                           protocol::Effects& effects) {
+Listeners::Building* Listeners::add_record(Listener& listener, std::string_view record,
+                                           std::string_view source, std::uint64_t wall_ms,
+                                           protocol::Effects& effects) {
   std::optional<std::string_view> key;
   if (listener.spec.key == Key::source) key = source;
   if (listener.spec.key == Key::bytes &&
@@ -166,17 +171,15 @@ bool Listeners::add_record(Listener& listener, std::string_view record, std::str
   const auto number = static_cast<std::uint16_t>(&listener - listeners_.data());
   for (int attempt = 0; attempt < 2; ++attempt) {
     Building* building = batch_for(number, partition_index);
-    if (building == nullptr) return false;
-    if (building->builder.bytes() + record.size() + 128 > effects.append_room_bytes) return false;
-    if (building->builder.add(key, record, static_cast<std::int64_t>(wall_ms))) {
-      ++building->datagrams;
-      building->port_index = datagram.peer.port_index;
-      return true;
-    }
-    if (effects.commands.full()) return false;
+    if (building == nullptr) return nullptr;
+    const std::uint64_t needed =
+        building->builder.bytes() + record.size() + (key ? key->size() : 0);
+    if (needed + 128 > effects.append_room_bytes) return nullptr;
+    if (building->builder.add(key, record, static_cast<std::int64_t>(wall_ms))) return building;
+    if (effects.commands.full()) return nullptr;
     send(*building, effects);
   }
-  return false;
+  return nullptr;
 }
 
 // The batch under construction for the partition; null when all buffers are with the shards.
@@ -193,7 +196,7 @@ Listeners::Building* Listeners::batch_for(std::uint16_t listener, std::uint32_t 
   unused->open = true;
   unused->listener = listener;
   unused->partition_index = partition_index;
-  unused->datagrams = 0;
+  unused->datagrams = {};
   unused->builder.start(unused->memory);
   ++open_count_;
   return unused;
@@ -251,7 +254,9 @@ void Listeners::encode_reply(const shard::Event& event) {
     Listener& listener = listeners_[building.listener];
     listener.refusing = is_refusal(event.status);
     if (!listener.refusing) return;
-    refused_[building.port_index] += building.datagrams;
+    for (std::size_t port = 0; port < refused_.size(); ++port) {
+      refused_[port] += building.datagrams[port];
+    }
     if (event.status == shard::Status::unknown_topic) listener.known = false;
   }
 }

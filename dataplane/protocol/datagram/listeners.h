@@ -72,17 +72,17 @@ class Listeners {
     bool open = false;     // gathers records this turn
     bool waiting = false;  // with the shard
     std::uint16_t listener = 0;
-    std::uint16_t port_index = 0;
     std::uint32_t partition_index = 0;
-    std::uint32_t datagrams = 0;
+    // By port: the datagrams whose first record is in it.
+    std::array<std::uint32_t, protocol::ports_max> datagrams{};
     storage::BatchBuilder builder;
     std::span<std::byte> memory;
   };
 
   Listener* find(std::uint16_t udp_port);
-  bool add_record(Listener& listener, std::string_view record, std::string_view source,
-                  std::uint64_t wall_ms, const protocol::Datagram& datagram,
-                  protocol::Effects& effects);
+  // The batch the record went into; null when there was no room.
+  Building* add_record(Listener& listener, std::string_view record, std::string_view source,
+                       std::uint64_t wall_ms, protocol::Effects& effects);
   Building* batch_for(std::uint16_t listener, std::uint32_t partition_index);
   void send(Building& building, protocol::Effects& effects);
 
