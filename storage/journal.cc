@@ -131,6 +131,7 @@ void Journal::close_frame() {
   end_ = padded;
   frame_start_ = padded;
   entry_count_ = 0;
+  closed_urgent_ |= urgent_;
   urgent_ = false;
   gather_since_ns_ = 0;
   files_wanted_.set(end_ / files_.file_bytes() + 1 + options_.files_ahead);
@@ -226,6 +227,8 @@ void Journal::start_write(std::uint64_t now_ns) {
     }
   }
   last_header_crc_ = header.header_crc;
+  in_flight_urgent_ = closed_urgent_;
+  if (write_end_ == frame_start_) closed_urgent_ = false;
   write_started_ns_ = now_ns;
   counters_.frames_written.add();
   counters_.frame_bytes_written.add(write_bytes_);

@@ -99,6 +99,11 @@ class Journal final : public DiskHandler {
   bool reap_writes(std::uint64_t now_ns);
   bool write_in_flight() const { return write_bytes_ != 0; }
 
+  // Somebody waits for bytes that are not durable yet.
+  bool awaited() const {
+    return urgent_ || closed_urgent_ || (write_in_flight() && in_flight_urgent_);
+  }
+
   base::Position append_position() const { return end_; }
   base::Position durable_position() const { return durable_; }
   // After a failed write nothing is acknowledged any more. The text says what failed.
@@ -184,7 +189,9 @@ class Journal final : public DiskHandler {
   std::uint32_t entry_count_ = 0;
   std::uint32_t body_crc_ = 0;
   std::uint32_t frame_seed_ = 0;
-  bool urgent_ = false;
+  bool urgent_ = false;                // somebody waits for an entry of the open frame,
+  bool closed_urgent_ = false;         // of a closed one,
+  bool in_flight_urgent_ = false;      // of what is being written
   std::uint64_t gather_since_ns_ = 0;  // 0: submit_writes has not seen the open frame yet
 
   // Closed frames lie in [durable_ + what is in flight, frame_start_).

@@ -75,6 +75,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   // --- writing ---
   // Bytes of batches that append_batch takes now.
   std::uint64_t append_room_bytes() const { return journal_->room_bytes(); }
+  bool has_room(std::uint64_t batch_bytes) const {
+    return journal_->room_bytes() >= batch_bytes && index_.has_room();
+  }
   bool full() const {
     return journal_->full() || !index_.has_room();
   }  // until something is deleted

@@ -41,16 +41,16 @@ bool Core::run_turn() {
 // --- steps 1 to 5: packets to commands ---
 
 std::uint32_t Core::receive(PortState& state, std::uint16_t index) {
-  effects_->append_room_bytes = append_room_bytes();
   // A full way in is not read: packets wait in the descriptors, and the credit we granted keeps
   // them few.
   if (!command_rings_have_room() || held_tail_ - held_head_ + port::burst_max > frames_held_max)
     return 0;
-  std::array<port::RxFrame, port::burst_max> frames;
-  const std::uint32_t count = state.port->receive_frames(frames);
+  const std::uint32_t count = state.port->receive_frames(rx_frames_);
+  if (count == 0) return 0;
+  effects_->append_room_bytes = append_room_bytes();
   for (std::uint32_t i = 0; i < count; ++i) {
-    if (i + 1 < count) __builtin_prefetch(frames[i + 1].data);
-    deliver(state, index, frames[i]);
+    if (i + 1 < count) __builtin_prefetch(rx_frames_[i + 1].data);
+    deliver(state, index, rx_frames_[i]);
   }
   flush_given_back();
   return count;
@@ -250,7 +250,8 @@ bool Core::reply_to_events() {
 
 void Core::run_timers() {
   if (!command_rings_have_room()) return;
-  effects_->append_room_bytes = append_room_bytes();
+  // Room only changes when something happened; a quiet turn goes by what the last one knew.
+  if (worked_) effects_->append_room_bytes = append_room_bytes();
   make_room_for_packets();
   protocols_.sessions.poll(now_ns_, *effects_);
   protocols_.sessions.flush(now_ns_, *effects_);
@@ -309,18 +310,21 @@ void Core::prepare_packets(PortState& state, std::uint16_t index, std::uint32_t 
     state.tx_frames[filled++] = state.tx_frames[--state.tx_count];
   }
   if (filled < used) state.tx_count = filled;
+  const std::uint32_t kept = state.tx_count;
   if (state.tx_count < writer.packets_max) {
     state.tx_count += state.port->allocate_frames(std::span<port::TxFrame>(
         state.tx_frames.data() + state.tx_count, writer.packets_max - state.tx_count));
   }
   const std::uint32_t headroom = state.ethernet ? net::udp_headers_bytes : 0;
   const std::uint32_t payload_max = state.port->payload_bytes_max();
-  writer.reset();
-  for (std::uint32_t i = 0; i < state.tx_count; ++i) {
+  const auto describe = [&](std::uint32_t i) {
     protocol::Packet& packet = writer.slots()[i];
     packet.payload = state.tx_frames[i].data + headroom;
     packet.capacity = std::min(state.tx_frames[i].capacity - headroom, payload_max);
-  }
+  };
+  for (std::uint32_t i = 0; i < std::min(used, state.tx_count); ++i) describe(i);
+  for (std::uint32_t i = kept; i < state.tx_count; ++i) describe(i);
+  writer.reset();
   writer.set_prepared(state.tx_count);
 }
 

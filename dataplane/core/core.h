@@ -56,7 +56,8 @@ class Core {
   // Called when turns find nothing: how long may this core sleep in its Uring, in ns; 0 is not at
   // all.
   std::uint64_t sleep_ns_max() const;
-  bool writes_in_flight() const;
+  // A write is out and somebody waits for it (or for the room it will make).
+  bool writes_awaited() const;
   // Sleeps in the Uring until a completion comes or the time is over; true when one came.
   bool sleep(std::uint64_t ns);
 
@@ -159,8 +160,9 @@ class Core {
   std::vector<PortState> ports_;
   std::vector<ShardState> shards_;
   std::unique_ptr<protocol::Effects> effects_;
-  std::span<HeldFrame> held_frames_;        // a ring
-  std::span<ReleaseGroup> release_groups_;  // a ring
+  std::array<port::RxFrame, port::burst_max> rx_frames_;  // of the burst at hand
+  std::span<HeldFrame> held_frames_;                      // a ring
+  std::span<ReleaseGroup> release_groups_;                // a ring
   std::uint64_t held_head_ = 0, held_tail_ = 0;
   std::uint64_t group_head_ = 0, group_tail_ = 0;
   std::uint64_t now_ns_ = 0;

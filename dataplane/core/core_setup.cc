@@ -57,9 +57,11 @@ void Core::add_shard(base::ShardId id, std::unique_ptr<storage::Log> log,
   state.block = &region_.shards[base::raw(id)];
 }
 
-bool Core::writes_in_flight() const {
-  return std::any_of(shards_.begin(), shards_.end(),
-                     [](const ShardState& s) { return s.log->journal().write_in_flight(); });
+bool Core::writes_awaited() const {
+  return std::any_of(shards_.begin(), shards_.end(), [this](const ShardState& state) {
+    const storage::Journal& journal = state.log->journal();
+    return journal.write_in_flight() && (commands_blocked_ || journal.awaited());
+  });
 }
 
 std::uint64_t Core::sleep_ns_max() const {

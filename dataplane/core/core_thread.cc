@@ -133,8 +133,9 @@ void CoreThread::loop() {
       continue;
     }
     const std::uint64_t silent_ns = core_->now_ns() - worked_at_ns;
+    if (!idle_.may_sleep(silent_ns)) continue;
     const std::uint64_t sleep_ns =
-        idle_.sleep_ns(silent_ns, core_->writes_in_flight(), core_->sleep_ns_max());
+        idle_.sleep_ns(silent_ns, core_->writes_awaited(), core_->sleep_ns_max());
     if (sleep_ns == 0) {
       _mm_pause();
     } else if (core_->sleep(sleep_ns)) {

@@ -19,6 +19,11 @@ struct IdlePolicy {
   std::uint64_t spin_ns = 50 * base::us_ns;
   std::uint64_t spin_while_writing_ns = 2 * base::us_ns;
 
+  // The cheap question first: without a yes, sleep_ns would say 0.
+  bool may_sleep(std::uint64_t silent_ns) const {
+    return silent_ns >= std::min(spin_ns, spin_while_writing_ns);
+  }
+
   // How long to sleep after silent_ns without work; 0 is to turn again at once. at_most_ns: until
   // the next deadline.
   std::uint64_t sleep_ns(std::uint64_t silent_ns, bool writing, std::uint64_t at_most_ns) const {

@@ -63,13 +63,16 @@ bool Shard<LogT, OutboxT>::handle_append(const Command& command, std::uint64_t n
     const auto batch = LogT::view(bytes);
     event.record_count = static_cast<std::uint32_t>(batch.record_count());
     event.sequence = batch.last_sequence();
-    if (log_.append_room_bytes() < bytes.size()) return false;
     verdict = producers_.check(command.partition, batch.producer_id(), batch.producer_epoch(),
                                batch.base_sequence(), batch.last_sequence(), now_ns);
     event.status = verdict.status;
     event.offset = verdict.base_offset;
     event.position =
         log_.append_position();  // a repeat of what may not be durable yet waits like a first
+  }
+  if (event.status == Status::ok && !log_.has_room(bytes.size())) {
+    if (!log_.full()) return false;
+    event.status = Status::journal_full;
   }
   if (event.status == Status::ok) {
     const auto appended = log_.append_batch(slot, bytes, command.wants_durable);
@@ -100,7 +103,6 @@ Status Shard<LogT, OutboxT>::append_obstacle(std::uint32_t slot) const {
   if (slot == LogT::none) return Status::unknown_topic;
   if (log_.partition(slot).damaged) return Status::partition_damaged;
   if (log_.failed()) return Status::storage_failed;
-  if (log_.full()) return Status::journal_full;
   return Status::ok;
 }
 
@@ -379,7 +381,10 @@ void Shard<LogT, OutboxT>::handle_topic_change(const Command& command) {
 
 template <class LogT, class OutboxT>
 std::uint64_t Shard<LogT, OutboxT>::append_room_bytes() const {
-  return log_.failed() || log_.full() ? ~0ULL : log_.append_room_bytes();
+  const std::uint64_t room = log_.append_room_bytes();
+  // Asked often and nearly always large; why it is small is asked only then.
+  if (room >= push_bytes_max) return room;
+  return log_.failed() || log_.full() ? ~0ULL : room;
 }
 
 template <class LogT, class OutboxT>
