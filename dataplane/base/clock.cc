@@ -29,21 +29,29 @@ SystemClock::SystemClock() {
   if (tsc_usable_) {
     // 2 ms against the kernel's clock gives the rate to about 50 parts per million; every later
     // anchor refines it over a longer span.
-    const std::uint64_t tsc0 = __rdtsc();
-    const std::uint64_t ns0 = read_clock(CLOCK_MONOTONIC);
-    while (read_clock(CLOCK_MONOTONIC) - ns0 < 2 * ms_ns) {
+    anchor();
+    while (read_clock(CLOCK_MONOTONIC) - anchor_monotonic_ns_ < 2 * ms_ns) {
     }
-    const std::uint64_t ticks = __rdtsc() - tsc0;
-    ns_per_tick_ =
-        static_cast<double>(read_clock(CLOCK_MONOTONIC) - ns0) / static_cast<double>(ticks);
+    anchor();
     reanchor_ticks_ = static_cast<std::uint64_t>(static_cast<double>(second_ns) / ns_per_tick_);
   }
-  anchor();
 }
 
 void SystemClock::anchor() {
-  const std::uint64_t tsc = __rdtsc();
-  const std::uint64_t ns = read_clock(CLOCK_MONOTONIC);
+  // The two readings belong together only if nobody took the processor in between: of a few tries the
+  // one with the narrowest window counts.
+  std::uint64_t tsc = 0;
+  std::uint64_t ns = 0;
+  std::uint64_t narrowest = ~0ULL;
+  for (int i = 0; i < 5; ++i) {
+    const std::uint64_t before = __rdtsc();
+    const std::uint64_t read = read_clock(CLOCK_MONOTONIC);
+    const std::uint64_t after = __rdtsc();
+    if (after - before >= narrowest) continue;
+    narrowest = after - before;
+    tsc = before + narrowest / 2;
+    ns = read;
+  }
   anchor_wall_ns_ = read_clock(CLOCK_REALTIME);
   if (anchor_tsc_ != 0 && tsc > anchor_tsc_) {
     ns_per_tick_ =

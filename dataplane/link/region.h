@@ -50,7 +50,7 @@ enum class MailboxKind : std::uint32_t {
 struct MailboxMessage {
   std::uint64_t incarnation = 0;  // of the data plane it is for
   std::uint64_t sequence =
-      0;  // from 1 for each incarnation; a core publishes the last one it applied
+      0;  // rising within an incarnation, with gaps; a core publishes the last one it applied
   MailboxKind kind = MailboxKind::create_topic;
   base::TopicId topic{};
   base::PartitionId first_partition{};  // the topic's partitions have consecutive ids

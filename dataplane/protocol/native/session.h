@@ -57,6 +57,7 @@ struct Session {
   std::uint64_t acked_upto = 0;         // as told to the peer last
   std::uint16_t told_credit = 0;        // likewise
   std::uint64_t last_heard_ns = 0;
+  std::uint64_t last_data_ns = 0;
   std::uint64_t idle_timeout_ns = 0;
   std::uint64_t peer_srtt_ns = 0;  // as the peer said in PING
   // While there is something to push, no credit, and nothing in flight whose repair would tell.

@@ -6,6 +6,7 @@ namespace millrace::native {
 
 namespace {
 
+constexpr std::uint64_t assembly_timeout_ns = 5 * base::second_ns;
 using base::DropReason;
 
 static_assert(static_cast<int>(shard::Status::not_ready) == static_cast<int>(Status::not_ready));
@@ -38,6 +39,7 @@ protocol::Disposition Sessions::handle_request(const Request& request,
     tables_.want_service(*session);
   }
   if (request.header.type == PacketType::data) {
+    session->last_data_ns = now_ns;
     return intake_.on_data(*session, datagram, request, now_ns, effects);
   }
   return handle_control(*session, datagram, request, now_ns, effects);
@@ -93,6 +95,12 @@ protocol::Disposition Sessions::handle_control(Session& session, const protocol:
 
 DropReason Sessions::on_ping(Session& session, const Ping& ping, std::uint64_t now_ns,
                              protocol::Effects& effects) {
+  // Buffers for fragments are few: who began a batch and sends no more of it is not kept by pings alone.
+  if (session.assembly != Reassembly::none && !session.stalled &&
+      now_ns - session.last_data_ns >= assembly_timeout_ns) {
+    begin_end(session, Status::idle_timeout);
+    return DropReason::none;
+  }
   session.peer_srtt_ns = std::min(ping.srtt_ns, round_trip_max_ns);
   intake_.report_again(session);
   tables_.want_service(session);

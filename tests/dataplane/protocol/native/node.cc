@@ -62,9 +62,9 @@ protocol::Disposition Node::receive(const base::Endpoint& peer, std::span<const 
                                     .local_port = native::default_udp_port,
                                     .peer = peer,
                                     .frame = id};
-  Request request;
-  protocol::Disposition disposition{.reason =
-                                        decode_request(datagram.data, datagram.bytes, request)};
+  native::Request request;
+  protocol::Disposition disposition{
+      .reason = native::decode_request(datagram.data, datagram.bytes, request)};
   if (disposition.reason == base::DropReason::none) {
     disposition = sessions_->handle_request(request, datagram, now_ns, *effects_);
   }

@@ -328,6 +328,31 @@ TEST(NativeSessions, fragments_wait_for_a_buffer_and_all_buffers_come_back) {
   EXPECT_EQ(world.node.held_frames(), 0U);
 }
 
+TEST(NativeSessions, a_batch_begun_and_never_finished_does_not_keep_its_buffer_by_pings_alone) {
+  World world;
+  Peer& peer = world.add_peer();
+  ASSERT_TRUE(world.connect(peer));
+  const std::uint32_t sessions_before = world.node.sessions().session_count();
+  peer.publish(make_batch(100, 0, 1, 300'000), 1);
+  for (const Bytes& packet : peer.step(world.now_ns)) {
+    if (packet[1] == static_cast<std::byte>(PacketType::data)) {
+      world.node.receive(peer.at(), packet, world.now_ns);
+      break;
+    }
+  }
+  for (int second = 0; second < 8; ++second) {
+    world.now_ns += base::second_ns;
+    Bytes packet(native::control_bytes_max);
+    const auto bytes = encode(packet.data(), peer.header(PacketType::ping), native::Ping{1, 0});
+    world.node.receive(peer.at(), {packet.data(), bytes}, world.now_ns);
+    world.node.turn(world.now_ns);
+    if (second < 4) {
+      EXPECT_EQ(world.node.sessions().session_count(), sessions_before);
+    }
+  }
+  EXPECT_EQ(world.node.sessions().session_count(), sessions_before - 1);
+}
+
 TEST(NativeSessions, few_buffers_and_short_ranges_only_slow_a_subscriber_down) {
   World world(3, 3);
   world.shard.set_range_bytes_max(2000);
