@@ -13,9 +13,10 @@ namespace fs = std::filesystem;
 std::vector<std::string> program_directories(const std::string& own_path) {
   const fs::path own = fs::path(own_path).parent_path();
   std::vector<std::string> directories = {own.string()};
-  // build/control/millrace finds build/, build/control/, build/dataplane/ and its core/.
+  // build/control/millrace finds build/, build/control/, build/dataplane/ and its core/,
+  // build/perf/bench/.
   for (const fs::path& root : {own, own.parent_path(), own.parent_path().parent_path()}) {
-    for (const char* below : {"", "control", "dataplane", "dataplane/core"}) {
+    for (const char* below : {"", "control", "dataplane", "dataplane/core", "perf/bench"}) {
       directories.push_back((*below == 0 ? root : root / below).string());
     }
   }

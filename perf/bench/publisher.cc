@@ -1,0 +1,227 @@
+// Publisher: see publisher.h.
+#include "perf/bench/publisher.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "control/cli/node_access.h"
+#include "perf/bench/interrupt.h"
+
+namespace millrace::bench {
+
+using base::Error;
+using base::ErrorCode;
+
+namespace {
+
+constexpr std::uint64_t connect_wait_ns = 5 * base::second_ns;
+constexpr std::uint64_t open_wait_ns = 60 * base::second_ns;  // of 10,000 streams, too
+constexpr std::uint32_t silence_timeout_ms = 60'000;          // rounds of others go by
+constexpr std::uint64_t warm_up_memory = 2'000;
+constexpr std::uint64_t warm_up_durable = 50;
+constexpr std::uint64_t warm_up_bulk_share = 10;  // a tenth
+constexpr std::uint64_t buffer_bytes = 64 * base::mib;
+constexpr std::uint64_t offers_per_poll = 512;
+constexpr std::int64_t timed_every = 1024;
+constexpr std::uint64_t partitions_per_look = 64;  // asking for acks looks at every partition
+
+Error interrupted_error() { return Error(ErrorCode::unavailable, "interrupted"); }
+
+Error status_error(std::string_view what, std::int64_t status) {
+  return Error(ErrorCode::unavailable, "{}: {}", what, status_text(status));
+}
+
+bool passing(std::int64_t status) {
+  return status == MR_BACK_PRESSURED || status == MR_NOT_CONNECTED || status == MR_NOT_READY;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Publisher>> Publisher::open(const PublisherOptions& options,
+                                                         OwnNode* node) {
+  mr_options connection;
+  mr_options_init(&connection);
+  connection.address = options.address.c_str();
+  connection.silence_timeout_ms = silence_timeout_ms;
+  connection.idle_timeout_ms = silence_timeout_ms;
+  auto client = Client::connect(connection);
+  if (!client) {
+    return Error(ErrorCode::unavailable, "{}: {}", options.address,
+                 client.error().empty() ? status_text(client.status()) : client.error());
+  }
+  std::unique_ptr<Publisher> publisher(new Publisher(options, node, std::move(*client)));
+  if (auto connected = publisher->connect(); !connected) return connected.error();
+  return publisher;
+}
+
+Publisher::Publisher(const PublisherOptions& options, OwnNode* node, Client client)
+    : options_(options),
+      node_(node),
+      client_(std::make_unique<Client>(std::move(client))),
+      value_(options.size_bytes, 'r') {}
+
+base::Result<void> Publisher::connect() {
+  const std::uint64_t give_up_ns = clock_.monotonic_ns() + connect_wait_ns;
+  while (client_->status() != MR_OK) {
+    if (interrupted()) return interrupted_error();
+    if (clock_.monotonic_ns() >= give_up_ns) {
+      return Error(ErrorCode::unavailable,
+                   "no node answers at {}; start one with 'millrace up', or measure one of the "
+                   "bench's own with --self",
+                   options_.address);
+    }
+    client_->poll();
+  }
+  return {};
+}
+
+void Publisher::wake() {
+  if (node_ != nullptr) node_->resume();
+}
+
+void Publisher::rest() {
+  if (node_ != nullptr) node_->pause();
+}
+
+base::Result<void> Publisher::create_topic() {
+  topic_ = fmt::format("bench-{}-{}", getpid(), topic_number_++);
+  auto admin = cli::admin_client({.port_offset = options_.port_offset});
+  const nlohmann::json request = {
+      {"name", topic_}, {"partitions", options_.partitions}, {"durability", name(options_.ack)}};
+  const auto reply = admin.post("/v1/topics", request.dump());
+  if (!reply) return reply.error();
+  if (reply->status >= 200 && reply->status < 300) return {};
+  return Error(ErrorCode::unavailable, "cannot create topic {}: {}", topic_, reply->body);
+}
+
+base::Result<void> Publisher::delete_topic() {
+  auto admin = cli::admin_client({.port_offset = options_.port_offset});
+  const auto reply = admin.remove("/v1/topics/" + topic_);
+  if (!reply) return reply.error();
+  return {};
+}
+
+// The node may hear of the topic after we do.
+base::Result<void> Publisher::open_producer() {
+  mr_producer_options wanted;
+  mr_producer_options_init(&wanted);
+  wanted.topic = topic_.c_str();
+  wanted.partition = options_.partitions == 1 ? 0 : MR_ALL_PARTITIONS;
+  wanted.ack = options_.ack == Ack::memory ? MR_ACK_MEMORY : MR_ACK_DURABLE;
+  wanted.batch_bytes = options_.batch_bytes;
+  if (options_.in_bulk) wanted.buffer_bytes = buffer_bytes;
+  auto producer = client_->open_producer(wanted);
+  if (!producer) return status_error(topic_, producer.status());
+  producer_ = std::make_unique<Producer>(std::move(*producer));
+  const std::uint64_t give_up_ns = clock_.monotonic_ns() + open_wait_ns;
+  while (producer_->next_sequence() < 0) {
+    if (interrupted()) return interrupted_error();
+    if (clock_.monotonic_ns() >= give_up_ns) return status_error(topic_, MR_TIMED_OUT);
+    if (producer_->status() == MR_UNKNOWN_TOPIC) producer_->retry();
+    if (const int status = producer_->status(); status != MR_OK)
+      return status_error(topic_, status);
+    client_->poll();
+  }
+  return {};
+}
+
+base::Result<void> Publisher::measure(std::uint64_t count, Measured& into) {
+  if (auto created = create_topic(); !created) return created;
+  auto result = open_producer();
+  Measured unused;
+  const std::uint64_t warm_up =
+      options_.in_bulk
+          ? count / warm_up_bulk_share
+          : std::min(count, options_.ack == Ack::memory ? warm_up_memory : warm_up_durable);
+  if (result) result = publish(warm_up, unused);
+  if (result) result = publish(count, into);
+  producer_.reset();
+  client_->poll();
+  auto deleted = delete_topic();
+  return result ? deleted : result;
+}
+
+base::Result<void> Publisher::publish(std::uint64_t count, Measured& into) {
+  const std::uint64_t start_ns = clock_.monotonic_ns();
+  const auto done = options_.in_bulk ? in_bulk(count, into) : one_by_one(count, into);
+  if (!done) return done;
+  into.count += count;
+  into.bytes += count * options_.size_bytes;
+  into.elapsed_ns += clock_.monotonic_ns() - start_ns;
+  return {};
+}
+
+std::int64_t Publisher::level(const mr_acks& acks) const {
+  return options_.ack == Ack::memory ? acks.memory : acks.durable;
+}
+
+base::Result<void> Publisher::one_by_one(std::uint64_t count, Measured& into) {
+  const std::string_view value(value_.data(), value_.size());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t offered_ns = clock_.monotonic_ns();
+    const std::int64_t sequence = producer_->offer(value);
+    if (sequence < 0) return status_error(topic_, sequence);
+    producer_->flush();
+    mr_acks acks{};
+    do {
+      client_->poll();
+      const int moved = producer_->poll_acks(acks);
+      if (moved < 0) return status_error(topic_, moved);
+      if (interrupted()) return interrupted_error();
+    } while (level(acks) <= sequence);
+    into.latency_ns.record(clock_.monotonic_ns() - offered_ns);
+  }
+  return {};
+}
+
+base::Result<void> Publisher::in_bulk(std::uint64_t count, Measured& into) {
+  timed_.clear();
+  timed_head_ = 0;
+  const std::int64_t first = producer_->next_sequence();
+  const auto target = first + static_cast<std::int64_t>(count);
+  const std::uint64_t look_every = 1 + options_.partitions / partitions_per_look;
+  std::uint64_t offered = 0;
+  std::int64_t acked = first;
+  for (std::uint64_t turn = 0; acked < target; ++turn) {
+    if (offered < count) {
+      if (auto took = offer_some(count, offered); !took) return took;
+      if (offered == count) producer_->flush();
+    }
+    client_->poll();
+    if (turn % look_every != 0) continue;
+    take_acks(acked, into);
+    if (const int status = producer_->status(); status < 0) return status_error(topic_, status);
+    if (interrupted()) return interrupted_error();
+  }
+  return {};
+}
+
+base::Result<void> Publisher::offer_some(std::uint64_t count, std::uint64_t& offered) {
+  const std::string_view value(value_.data(), value_.size());
+  const std::uint64_t until = std::min(count, offered + offers_per_poll);
+  for (; offered < until; ++offered) {
+    const std::int64_t sequence = producer_->offer(value);
+    if (sequence < 0) {
+      if (passing(sequence)) return {};
+      return status_error(topic_, sequence);
+    }
+    if (sequence % timed_every == 0) timed_.push_back({sequence, clock_.monotonic_ns()});
+  }
+  return {};
+}
+
+void Publisher::take_acks(std::int64_t& acked, Measured& into) {
+  mr_acks acks{};
+  producer_->poll_acks(acks);
+  acked = level(acks);
+  if (timed_head_ == timed_.size() || timed_[timed_head_].sequence >= acked) return;
+  const std::uint64_t now_ns = clock_.monotonic_ns();
+  while (timed_head_ < timed_.size() && timed_[timed_head_].sequence < acked) {
+    into.latency_ns.record(now_ns - timed_[timed_head_++].offered_ns);
+  }
+}
+
+}  // namespace millrace::bench

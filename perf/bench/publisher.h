@@ -1,0 +1,75 @@
+// Publisher: the node as a producer sees it, over the client library.
+// Thread: the main one.
+// Owns:  the client, and for each round a topic of its own, so that a journal need not hold more
+//        than one.
+//
+//   one_by_one   offer a record, wait for its acknowledgement, offer the next
+//   in_bulk      offer as fast as acknowledgements allow; one record in 1,024 is timed
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/clock.h"
+#include "dataplane/client/millrace.hpp"
+#include "perf/bench/options.h"
+#include "perf/bench/own_node.h"
+#include "perf/bench/subject.h"
+
+namespace millrace::bench {
+
+struct PublisherOptions {
+  std::string address;  // for mr_connect
+  int port_offset = 0;  // of the admin port
+  Ack ack = Ack::durable;
+  bool in_bulk = false;
+  std::uint32_t size_bytes = 128;
+  std::uint32_t partitions = 1;
+  std::uint32_t batch_bytes = 0;
+};
+
+class Publisher final : public Subject {
+ public:
+  // node: paused while this subject rests; null for one that is not ours.
+  static base::Result<std::unique_ptr<Publisher>> open(const PublisherOptions& options,
+                                                       OwnNode* node);
+
+  void wake() override;
+  void rest() override;
+  base::Result<void> measure(std::uint64_t count, Measured& into) override;
+
+  std::string path() const { return mr_path(client_->raw()); }
+
+ private:
+  struct Timed {
+    std::int64_t sequence;
+    std::uint64_t offered_ns;
+  };
+
+  Publisher(const PublisherOptions& options, OwnNode* node, Client client);
+  base::Result<void> connect();
+  base::Result<void> create_topic();
+  base::Result<void> delete_topic();
+  base::Result<void> open_producer();
+  base::Result<void> publish(std::uint64_t count, Measured& into);
+  base::Result<void> one_by_one(std::uint64_t count, Measured& into);
+  base::Result<void> in_bulk(std::uint64_t count, Measured& into);
+  base::Result<void> offer_some(std::uint64_t count, std::uint64_t& offered);
+  void take_acks(std::int64_t& acked, Measured& into);
+  std::int64_t level(const mr_acks& acks) const;
+
+  PublisherOptions options_;
+  OwnNode* node_;
+  std::unique_ptr<Client> client_;
+  std::unique_ptr<Producer> producer_;
+  base::SystemClock clock_;
+  std::string topic_;
+  std::uint32_t topic_number_ = 0;
+  std::vector<char> value_;
+  std::vector<Timed> timed_;  // in_bulk: not acknowledged yet, from timed_head_ on
+  std::size_t timed_head_ = 0;
+};
+
+}  // namespace millrace::bench

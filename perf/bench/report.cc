@@ -1,0 +1,186 @@
+// Report: see report.h.
+#include "perf/bench/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "perf/bench/cpus.h"
+
+namespace millrace::bench {
+
+using nlohmann::json;
+
+namespace {
+
+using Row = std::pair<std::string, std::string>;
+
+bool is_floor(const Report& report) { return report.options.verb == Verb::floor; }
+bool is_bulk(const Report& report) { return report.options.verb == Verb::throughput; }
+
+const char* path_name(const Report& report) {
+  return is_floor(report) ? name(report.options.floor_of) : name(report.options.path);
+}
+
+double ratio(double value, double floor) { return floor == 0 ? 0 : value / floor; }
+
+double quantile(const Measured& measured, double share) {
+  return static_cast<double>(measured.latency_ns.quantile(share));
+}
+
+json cpu_or_null(int cpu) { return cpu == cpu_any ? json() : json(cpu); }
+
+std::string human_ns(std::uint64_t ns) {
+  if (ns < 10'000) return fmt::format("{} ns", ns);
+  if (ns < 10'000'000) return fmt::format("{:.1f} us", static_cast<double>(ns) / 1e3);
+  return fmt::format("{:.1f} ms", static_cast<double>(ns) / 1e6);
+}
+
+std::string human_rate(double per_s, const char* what) {
+  if (per_s >= 1e6) return fmt::format("{:.2f} M{}/s", per_s / 1e6, what);
+  if (per_s >= 1e4) return fmt::format("{:.1f} k{}/s", per_s / 1e3, what);
+  return fmt::format("{:.0f} {}/s", per_s, what);
+}
+
+std::string cpu_text(int cpu) { return cpu == cpu_any ? "any" : std::to_string(cpu); }
+
+std::string title(const Report& report) {
+  const BenchOptions& options = report.options;
+  if (is_floor(report)) return fmt::format("floor of {}: {}", path_name(report), report.floor_name);
+  const char* verb = is_bulk(report) ? "throughput" : "round trip, one record at a time,";
+  return fmt::format("{} over {}, acknowledged {}, {} B records", verb, path_name(report),
+                     options.ack == Ack::memory ? "in memory" : "durable", options.size_bytes);
+}
+
+void add_latencies(const Report& report, std::vector<Row>& rows) {
+  static const std::vector<std::pair<const char*, double>> shares = {
+      {"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}, {"p99.99", 0.9999}, {"max", 1}};
+  const bool compared = report.floor && !is_bulk(report);
+  for (const auto& [label, share] : shares) {
+    std::string text = fmt::format("{:>10}", human_ns(report.result.latency_ns.quantile(share)));
+    if (compared) {
+      text += fmt::format("   floor {:>10}   ratio {:5.2f}",
+                          human_ns(report.floor->latency_ns.quantile(share)),
+                          ratio(quantile(report.result, share), quantile(*report.floor, share)));
+    }
+    rows.emplace_back(label, text);
+  }
+}
+
+void add_rates(const Report& report, std::vector<Row>& rows) {
+  rows.emplace_back("rate", fmt::format("{}, {}", human_rate(report.result.count_per_s(), ""),
+                                        human_rate(report.result.bytes_per_s(), "B")));
+  if (report.sequential) {
+    rows.emplace_back("large writes", fmt::format("{} in durable writes of {} KiB",
+                                                  human_rate(report.sequential->bytes_per_s(), "B"),
+                                                  report.options.write_bytes / 1024));
+  }
+  if (!is_bulk(report) || !report.floor) return;
+  rows.emplace_back(
+      "floor", fmt::format("{} ({}), ratio {:.2f}", human_rate(report.floor->bytes_per_s(), "B"),
+                           report.floor_name,
+                           ratio(report.result.bytes_per_s(), report.floor->bytes_per_s())));
+  if (report.in_memory) {
+    rows.emplace_back("in memory", human_rate(report.in_memory->count_per_s(), "") +
+                                       " of the same records without the disk");
+  }
+  if (const auto limit = limit_records_per_s(report)) {
+    rows.emplace_back("of the limit", fmt::format("{:.2f} of {}, the lesser of the two",
+                                                  ratio(report.result.count_per_s(), *limit),
+                                                  human_rate(*limit, "")));
+  }
+}
+
+}  // namespace
+
+std::optional<double> limit_records_per_s(const Report& report) {
+  if (!report.floor || !report.in_memory) return std::nullopt;
+  const double disk = report.floor->bytes_per_s() / std::max(1U, report.options.size_bytes);
+  return std::min(disk, report.in_memory->count_per_s());
+}
+
+json to_json(const Report& report) {
+  const BenchOptions& options = report.options;
+  const base::Histogram& latency = report.result.latency_ns;
+  const bool compared = report.floor && !is_bulk(report);
+  const auto limit = limit_records_per_s(report);
+  json out = {
+      {"path", path_name(report)},
+      {"ack", is_floor(report) ? json() : json(name(options.ack))},
+      {"size_bytes", options.size_bytes},
+      {"count", report.result.count},
+      {"p50_ns", latency.quantile(0.5)},
+      {"p99_ns", latency.quantile(0.99)},
+      {"p999_ns", latency.quantile(0.999)},
+      {"p9999_ns", latency.quantile(0.9999)},
+      {"max_ns", latency.max()},
+      {"records_per_s", report.result.count_per_s()},
+      {"bytes_per_s", report.result.bytes_per_s()},
+      {"durability", report.durability.empty() ? json() : json(report.durability)},
+      {"rounds", options.rounds},
+      {"partitions", is_floor(report) ? json() : json(options.partitions)},
+      {"batch_bytes", is_bulk(report) ? json(options.batch_bytes) : json()},
+      {"frame_bytes", report.frame_bytes == 0 ? json() : json(report.frame_bytes)},
+      {"floor", report.floor_name.empty() ? json() : json(report.floor_name)},
+      {"live_path", report.live_path.empty() ? json() : json(report.live_path)},
+      {"device", report.device.empty() ? json() : json(report.device)},
+      {"memory", report.memory.empty() ? json() : json(report.memory)},
+      {"client_cpu", cpu_or_null(options.client_cpu)},
+      {"node_cpu", cpu_or_null(options.node_cpu)},
+  };
+  for (const char* key :
+       {"floor_p50_ns", "floor_p99_ns", "ratio_p50", "ratio_p99", "floor_bytes_per_s",
+        "ratio_bytes_per_s", "memory_records_per_s", "limit_records_per_s", "ratio_limit"}) {
+    out[key] = nullptr;
+  }
+  if (compared) {
+    out["floor_p50_ns"] = report.floor->latency_ns.quantile(0.5);
+    out["floor_p99_ns"] = report.floor->latency_ns.quantile(0.99);
+    out["ratio_p50"] = ratio(quantile(report.result, 0.5), quantile(*report.floor, 0.5));
+    out["ratio_p99"] = ratio(quantile(report.result, 0.99), quantile(*report.floor, 0.99));
+  }
+  if (report.floor) {
+    out["floor_bytes_per_s"] = report.floor->bytes_per_s();
+    out["ratio_bytes_per_s"] = ratio(report.result.bytes_per_s(), report.floor->bytes_per_s());
+  }
+  if (report.sequential) out["bytes_per_s"] = report.sequential->bytes_per_s();
+  if (report.in_memory) out["memory_records_per_s"] = report.in_memory->count_per_s();
+  if (limit) {
+    out["limit_records_per_s"] = *limit;
+    out["ratio_limit"] = ratio(report.result.count_per_s(), *limit);
+  }
+  return out;
+}
+
+std::string to_table(const Report& report) {
+  const BenchOptions& options = report.options;
+  std::vector<Row> rows;
+  add_latencies(report, rows);
+  add_rates(report, rows);
+  if (!is_bulk(report) && report.floor) rows.emplace_back("floor", report.floor_name);
+  std::string counted = fmt::format("{} in {} rounds", report.result.count, options.rounds);
+  if (is_bulk(report)) {
+    counted += fmt::format(
+        ", {} partitions, batches of {}", options.partitions,
+        options.batch_bytes == 0 ? "one packet" : fmt::format("{} B", options.batch_bytes));
+  }
+  rows.emplace_back("count", counted);
+  if (!report.durability.empty()) {
+    rows.emplace_back("durability", fmt::format("{} ({})", report.durability, report.device));
+  }
+  if (!report.live_path.empty()) rows.emplace_back("path", report.live_path);
+  if (!report.memory.empty()) rows.emplace_back("memory", report.memory);
+  rows.emplace_back("processors",
+                    fmt::format("client {}, {} {}", cpu_text(options.client_cpu),
+                                is_floor(report) ? "echo" : "node", cpu_text(options.node_cpu)));
+  std::size_t width = 0;
+  for (const auto& [label, text] : rows) width = std::max(width, label.size());
+  std::string out = title(report) + "\n";
+  for (const auto& [label, text] : rows) out += fmt::format("  {:<{}}  {}\n", label, width, text);
+  return out;
+}
+
+}  // namespace millrace::bench

@@ -1,0 +1,35 @@
+// Report: what a run found, as JSON or as a table for people. Pure.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "perf/bench/measured.h"
+#include "perf/bench/options.h"
+
+namespace millrace::bench {
+
+struct Report {
+  BenchOptions options;
+  Measured result;
+  std::optional<Measured> floor;
+  std::string floor_name = {};              // "memif echo of 233 B frames"
+  std::uint32_t frame_bytes = 0;            // of the floor's frames; 0: none
+  std::optional<Measured> in_memory = {};   // throughput, durable: the same without the disk
+  std::optional<Measured> sequential = {};  // the disk floor: large writes
+  std::string durability = {};              // empty: nothing is kept
+  std::string device = {};                  // under the data
+  std::string memory = {};                  // huge or ordinary pages
+  std::string live_path = {};               // of the client's port
+};
+
+// What the target compares with: the lesser of the figure in memory and what the disk floor writes,
+// as records of this size each second; empty without a floor to compare with.
+std::optional<double> limit_records_per_s(const Report& report);
+
+// Keys are always all there; what does not apply is null.
+nlohmann::json to_json(const Report& report);
+std::string to_table(const Report& report);
+
+}  // namespace millrace::bench

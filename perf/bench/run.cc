@@ -1,0 +1,264 @@
+// Run: see run.h.
+#include "perf/bench/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "dataplane/protocol/native/codec.h"
+#include "perf/bench/cpus.h"
+#include "perf/bench/disk_floor.h"
+#include "perf/bench/frame_floor.h"
+#include "perf/bench/interrupt.h"
+#include "perf/bench/own_node.h"
+#include "perf/bench/publisher.h"
+#include "perf/bench/ring_floor.h"
+#include "perf/bench/scratch.h"
+#include "storage/batch.h"
+
+namespace millrace::bench {
+
+using base::Error;
+using base::ErrorCode;
+using base::Result;
+
+namespace {
+
+constexpr std::uint64_t bulk_floor_bytes = 512 * base::mib;  // moved or written in a round
+constexpr std::uint64_t journal_bytes_min = 256 * base::mib;
+constexpr std::uint64_t record_overhead_bytes = 16;  // varints, and its share of headers
+
+// All that one run owns. In this order: clients go before their nodes, nodes before the directory.
+struct Bench {
+  Scratch scratch;
+  std::unique_ptr<OwnNode> node;
+  std::unique_ptr<OwnNode> memory_node;
+  std::unique_ptr<Publisher> publisher;
+  std::unique_ptr<Publisher> memory_publisher;
+  std::unique_ptr<Subject> floor;
+};
+
+// One round and its warm-up fit; each round has a topic of its own, and what the one before left is
+// given back.
+std::uint64_t journal_bytes(const BenchOptions& options) {
+  const std::uint64_t per_round = options.count / options.rounds;
+  const std::uint64_t record_bytes = options.verb == Verb::throughput
+                                         ? options.size_bytes + record_overhead_bytes
+                                         : base::align_up(options.size_bytes + 256, 4096);
+  return std::bit_ceil(std::max(journal_bytes_min, per_round * record_bytes * 5 / 4));
+}
+
+Result<std::unique_ptr<OwnNode>> start_node(const BenchOptions& options, const Scratch& scratch,
+                                            bool memory_only, Progress& progress) {
+  OwnNodeOptions own;
+  own.directory = scratch.path() + (memory_only ? "/memory" : "/disk");
+  own.path = options.path;
+  own.memory_only = memory_only;
+  own.laptop = options.laptop;
+  own.cpu = options.node_cpu;
+  own.journal_bytes = journal_bytes(options);
+  own.memif_options = options.memif_options;
+  own.client_ip = memory_only ? "192.168.77.3" : "192.168.77.2";
+  std::error_code error;
+  std::filesystem::create_directory(own.directory, error);
+  return OwnNode::start(own, progress);
+}
+
+Result<std::unique_ptr<Publisher>> open_publisher(const BenchOptions& options, OwnNode* node,
+                                                  Ack ack) {
+  PublisherOptions wanted;
+  wanted.port_offset = node != nullptr ? node->port_offset() : options.port_offset;
+  wanted.address = node != nullptr ? node->address() : options.address;
+  if (wanted.address.empty())
+    wanted.address = fmt::format("127.0.0.1:{}", 7070 + options.port_offset);
+  wanted.ack = ack;
+  wanted.in_bulk = options.verb == Verb::throughput;
+  wanted.size_bytes = options.size_bytes;
+  wanted.partitions = options.partitions;
+  wanted.batch_bytes = options.batch_bytes;
+  return Publisher::open(wanted, node);
+}
+
+// Opens the floor of what the options measure; its count per round goes into part.
+Result<std::unique_ptr<Subject>> open_floor(const BenchOptions& options, const Scratch& scratch,
+                                            Part& part, Report& report) {
+  const bool bulk = options.verb == Verb::throughput;
+  if (options.ack == Ack::durable) {
+    DiskFloorOptions disk;
+    disk.directory = scratch.path();
+    disk.write_bytes = bulk ? options.write_bytes : storage::block_bytes;
+    disk.awake_cpu = options.node_cpu;
+    disk.resting_cpu = options.client_cpu;
+    auto floor = DiskFloor::open(disk);
+    if (!floor) return floor.error();
+    if (bulk)
+      part.count_per_round = std::max<std::uint64_t>(1, bulk_floor_bytes / disk.write_bytes);
+    report.floor_name =
+        fmt::format("durable {} KiB direct writes, one at a time", disk.write_bytes / 1024);
+    return std::unique_ptr<Subject>(std::move(*floor));
+  }
+  FrameFloorOptions frames;
+  frames.path = options.path;
+  frames.directory = scratch.path();
+  frames.memif_options = options.memif_options;
+  frames.echo_cpu = options.node_cpu;
+  frames.frame_bytes = bulk ? 0 : record_frame_bytes(options.size_bytes);
+  frames.depth = bulk ? depth_max : 1;
+  auto floor = FrameFloor::open(frames);
+  if (!floor) return floor.error();
+  report.frame_bytes = (*floor)->frame_bytes();
+  if (bulk) part.count_per_round = bulk_floor_bytes / report.frame_bytes;
+  report.floor_name = fmt::format("{} echo of {} B frames{}", name(options.path),
+                                  report.frame_bytes, bulk ? ", many in flight" : "");
+  return std::unique_ptr<Subject>(std::move(*floor));
+}
+
+Result<void> open_nodes(const BenchOptions& options, Bench& bench, bool compare_with_memory,
+                        Progress& progress) {
+  if (options.self) {
+    auto node = start_node(options, bench.scratch, options.memory_only, progress);
+    if (!node) return node.error();
+    bench.node = std::move(*node);
+  }
+  auto publisher = open_publisher(options, bench.node.get(), options.ack);
+  if (!publisher) return publisher.error();
+  bench.publisher = std::move(*publisher);
+  if (!compare_with_memory) return {};
+  bench.publisher->rest();  // a node that never sleeps would hold up the start of the next
+  auto node = start_node(options, bench.scratch, true, progress);
+  if (!node) return node.error();
+  bench.memory_node = std::move(*node);
+  auto memory = open_publisher(options, bench.memory_node.get(), Ack::memory);
+  if (!memory) return memory.error();
+  bench.memory_publisher = std::move(*memory);
+  bench.memory_publisher->rest();
+  return {};
+}
+
+void describe(const BenchOptions& options, Bench& bench, Report& report) {
+  report.live_path = bench.publisher->path();
+  if (bench.node == nullptr) return;
+  report.memory = bench.node->memory();
+  if (options.memory_only) return;
+  report.durability = bench.node->durability();
+  report.device = bench.node->device();
+}
+
+Result<std::unique_ptr<Subject>> open_bare_floor(const BenchOptions& options,
+                                                 const Scratch& scratch, Report& report) {
+  if (options.floor_of == FloorOf::ring) {
+    report.floor_name = "one word to another core and back";
+    return std::unique_ptr<Subject>(std::make_unique<RingFloor>(options.node_cpu));
+  }
+  BenchOptions as_rtt = options;
+  as_rtt.verb = Verb::rtt;
+  as_rtt.ack = options.floor_of == FloorOf::disk ? Ack::durable : Ack::memory;
+  as_rtt.path = options.floor_of == FloorOf::memif ? Path::memif : Path::udp;
+  Part unused;
+  auto floor = open_floor(as_rtt, scratch, unused, report);
+  if (floor && options.floor_of == FloorOf::disk) {
+    const auto& disk = static_cast<const DiskFloor&>(**floor);
+    report.durability = disk.durability();
+    report.device = disk.device();
+  }
+  return floor;
+}
+
+// Beside the latency of small writes, the rate of large ones.
+Result<void> measure_disk_rate(const BenchOptions& options, const Scratch& scratch,
+                               Report& report) {
+  DiskFloorOptions disk;
+  disk.directory = scratch.path() + "/rate";
+  disk.write_bytes = options.write_bytes;
+  auto floor = DiskFloor::open(disk);
+  if (!floor) return floor.error();
+  Measured rate;
+  const auto measured = (*floor)->measure(bulk_floor_bytes / disk.write_bytes, rate);
+  report.sequential = rate;
+  return measured;
+}
+
+}  // namespace
+
+std::uint32_t record_frame_bytes(std::uint32_t size_bytes) {
+  std::vector<std::byte> buffer(storage::batch_bytes_max);
+  storage::BatchBuilder builder(buffer);
+  const std::string value(size_bytes, 'r');
+  if (!builder.add(std::nullopt, value, 0)) return 0;
+  return headers_bytes + native::data_overhead_bytes + builder.bytes();
+}
+
+Result<void> take_turns(std::vector<Part>& parts, std::uint32_t rounds, Progress& progress) {
+  for (Part& part : parts) part.subject->rest();
+  for (std::uint32_t round = 0; round <= rounds; ++round) {
+    for (Part& part : parts) {
+      Measured measured;
+      part.subject->wake();
+      const auto done = part.subject->measure(
+          round == 0 ? std::max<std::uint64_t>(1, part.count_per_round / 10) : part.count_per_round,
+          measured);
+      part.subject->rest();
+      if (!done) return done;
+      if (round > 0) part.measured.merge(measured);
+      progress.step(fmt::format("round {} of {}", round, rounds));
+    }
+  }
+  return {};
+}
+
+Result<Report> run_floor(const BenchOptions& options) {
+  Progress progress;
+  auto scratch = Scratch::create();
+  if (!scratch) return scratch.error();
+  Report report;
+  report.options = options;
+  auto floor = open_bare_floor(options, *scratch, report);
+  if (!floor) return floor.error();
+  pin_to(options.client_cpu);
+  std::vector<Part> parts = {{floor->get(), options.count / options.rounds}};
+  if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
+  report.result = parts[0].measured;
+  if (options.floor_of != FloorOf::disk) return report;
+  if (auto done = measure_disk_rate(options, *scratch, report); !done) return done.error();
+  return report;
+}
+
+Result<Report> run_node_bench(const BenchOptions& options) {
+  Progress progress;
+  auto scratch = Scratch::create();
+  if (!scratch) return scratch.error();
+  Bench bench{std::move(*scratch), {}, {}, {}, {}, {}};
+  const bool bulk = options.verb == Verb::throughput;
+  const bool compare_with_memory =
+      bulk && options.ack == Ack::durable && options.with_floor && options.self;
+  if (auto opened = open_nodes(options, bench, compare_with_memory, progress); !opened) {
+    return opened.error();
+  }
+  Report report;
+  report.options = options;
+  describe(options, bench, report);
+  const std::uint64_t per_round = options.count / options.rounds;
+  std::vector<Part> parts = {{bench.publisher.get(), per_round}};
+  if (options.with_floor) {
+    Part part{nullptr, per_round};
+    bench.publisher->rest();
+    auto floor = open_floor(options, bench.scratch, part, report);
+    if (!floor) return floor.error();
+    bench.floor = std::move(*floor);
+    part.subject = bench.floor.get();
+    parts.push_back(part);
+  }
+  if (compare_with_memory) parts.push_back({bench.memory_publisher.get(), per_round});
+  pin_to(options.client_cpu);
+  if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
+  report.result = parts[0].measured;
+  if (options.with_floor) report.floor = parts[1].measured;
+  if (compare_with_memory) report.in_memory = parts[2].measured;
+  return report;
+}
+
+}  // namespace millrace::bench
