@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint64_t frame_token = 0;
 constexpr std::uint64_t superblock_token = 1;
 // Bytes nobody waits for go out early once there are so many.
-constexpr std::uint64_t gather_bytes = 256 * base::kib;
+constexpr std::uint64_t gather_bytes = base::mib;
 // Room for a frame, its padding and the pad that may precede it.
 constexpr std::uint64_t tail_bytes_min = 4 * largest_batch_frame_bytes;
 

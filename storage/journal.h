@@ -36,7 +36,7 @@ struct JournalOptions {
   std::uint64_t tail_bytes = 32ULL << 20;
   std::uint32_t frame_bytes_max = 4U << 20;  // one write
   std::uint64_t gather_ns =
-      1'000'000;  // how long bytes nobody waits for may gather before they are written
+      2'000'000;  // how long bytes nobody waits for may gather before they are written
   std::uint32_t files_ahead = 2;  // prepared before they are needed
 };
 

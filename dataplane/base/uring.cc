@@ -1,5 +1,7 @@
 #include "dataplane/base/uring.h"
 
+#include <sched.h>
+
 #include <cerrno>
 #include <cstring>
 
@@ -78,6 +80,8 @@ std::uint32_t Uring::wait(std::uint64_t timeout_ns, std::uint32_t max) {
         status == -EAGAIN);
   return deliver(max);
 }
+
+void Uring::give_way() { sched_yield(); }
 
 std::uint32_t Uring::deliver(std::uint32_t max) {
   std::uint32_t delivered = 0;

@@ -55,6 +55,10 @@ class Uring {
   // Submits, then blocks until a completion comes or timeout_ns has passed, then reaps.
   std::uint32_t wait(std::uint64_t timeout_ns, std::uint32_t max);
 
+  // The kernel completes some writes in workers that share this CPU; a core that waits for one
+  // while it polls its ports lets them run. Returns at once when none is there.
+  static void give_way();
+
   io_uring* raw() { return &ring_; }
   std::uint32_t unsubmitted() const { return io_uring_sq_ready(&ring_); }
 

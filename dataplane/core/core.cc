@@ -24,7 +24,13 @@ bool Core::run_turn() {
   now_ns_ = clock_.monotonic_ns();
   worked_ = uring_.reap(256) > 0;
   worked_ |= drain_mailbox();
-  for (std::uint16_t i = 0; i < ports_.size(); ++i) worked_ |= receive(ports_[i], i) > 0;
+  // What the kernel received was announced by the Uring, so on a quiet turn only the others are
+  // asked.
+  const bool ask_all = worked_ || (quiet_turns_ + 1) % quiet_turns_max == 0;
+  for (std::uint16_t i = 0; i < ports_.size(); ++i) {
+    if (ask_all || !ports_[i].announced) worked_ |= receive(ports_[i], i) > 0;
+  }
+  if (is_quiet()) return false;
   worked_ |= run_shards();
   worked_ |= reply_to_events();
   run_timers();
@@ -36,6 +42,19 @@ bool Core::run_turn() {
   if (worked_) block_.busy_turns.add();
   if (now_ns_ >= publish_at_ns_) publish();
   return worked_;
+}
+
+// Nothing came in. What else there is to do (timers, disks that complete by being asked) can wait a
+// few such turns, which are short and so see the next packet sooner.
+bool Core::is_quiet() {
+  if (worked_ || commands_blocked_) return false;
+  for (CommandMesh::Ring& ring : commands_.row(options_.id)) {
+    if (ring.peek() != nullptr) return false;
+  }
+  for (EventMesh::Ring& ring : events_.row(options_.id)) {
+    if (ring.peek() != nullptr) return false;
+  }
+  return ++quiet_turns_ % quiet_turns_max != 0;
 }
 
 // --- steps 1 to 5: packets to commands ---

@@ -58,6 +58,8 @@ class Core {
   std::uint64_t sleep_ns_max() const;
   // A write is out and somebody waits for it (or for the room it will make).
   bool writes_awaited() const;
+  // Lets whatever else is ready to run on this CPU do so, without sleeping.
+  void give_way() { base::Uring::give_way(); }
   // Sleeps in the Uring until a completion comes or the time is over; true when one came.
   bool sleep(std::uint64_t ns);
 
@@ -74,6 +76,7 @@ class Core {
   static constexpr std::uint32_t commands_per_turn = 1024;
   static constexpr std::uint32_t events_per_turn = 1024;
   static constexpr std::uint32_t mailbox_per_turn = 8;
+  static constexpr std::uint32_t quiet_turns_max = 8;
   static constexpr std::uint32_t publish_slots = 2048;
   static constexpr std::uint64_t publish_interval_ns = 20'000'000;
   static constexpr std::uint64_t turn_budget_ns = 100'000;
@@ -84,6 +87,7 @@ class Core {
     net::Identity identity;
     net::AnswerLimit answer_limit;
     bool ethernet = false;
+    bool announced = false;  // by the Uring, when something arrives
     std::uint32_t tx_count = 0;
     std::array<port::TxFrame, protocol::PacketWriter::packets_max> tx_frames;
     std::uint32_t free_count = 0;
@@ -106,6 +110,7 @@ class Core {
     std::array<std::uint64_t, link::cores_max> marks{};
   };
 
+  bool is_quiet();
   std::uint32_t receive(PortState& state, std::uint16_t index);
   void deliver(PortState& state, std::uint16_t index, const port::RxFrame& frame);
   void deliver_datagram(PortState& state, const protocol::Datagram& datagram,
@@ -170,6 +175,7 @@ class Core {
   std::uint64_t wanted_at_ns_ = 0;
   bool commands_blocked_ = false;  // a shard left a command in its ring
   bool worked_ = false;
+  std::uint32_t quiet_turns_ = 0;
   base::Counter catalog_complete_;
 };
 

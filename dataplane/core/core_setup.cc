@@ -37,6 +37,7 @@ void Core::add_port(port::Port& port, std::string_view kind) {
   const auto index = static_cast<std::uint16_t>(ports_.size());
   PortState& state = ports_.emplace_back();
   state.ethernet = port.framing() == port::Framing::ethernet;
+  state.announced = port.wakes_uring();
   state.identity = {port.mac(), port.ipv4()};
   state.port = &port;
   state.block = &region_.ports[options_.region_ports[index]];

@@ -133,13 +133,15 @@ void CoreThread::loop() {
       continue;
     }
     const std::uint64_t silent_ns = core_->now_ns() - worked_at_ns;
-    if (!idle_.may_sleep(silent_ns)) continue;
-    const std::uint64_t sleep_ns =
-        idle_.sleep_ns(silent_ns, core_->writes_awaited(), core_->sleep_ns_max());
-    if (sleep_ns == 0) {
+    if (!idle_.may_rest(silent_ns)) continue;
+    const bool writing = core_->writes_awaited();
+    const std::uint64_t sleep_ns = idle_.sleep_ns(silent_ns, writing, core_->sleep_ns_max());
+    if (sleep_ns != 0) {
+      if (core_->sleep(sleep_ns)) worked_at_ns = clock_.monotonic_ns();
+    } else if (writing) {
+      core_->give_way();
+    } else {
       _mm_pause();
-    } else if (core_->sleep(sleep_ns)) {
-      worked_at_ns = clock_.monotonic_ns();
     }
   }
 }
