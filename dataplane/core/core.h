@@ -83,6 +83,8 @@ class Core {
     net::Identity identity;
     net::AnswerLimit answer_limit;
     bool ethernet = false;
+    std::uint32_t rx_next = 0, rx_count = 0;  // in rx_frames: received and not delivered yet
+    std::array<port::RxFrame, port::burst_max> rx_frames;
     std::uint32_t tx_count = 0;
     std::array<port::TxFrame, protocol::PacketWriter::packets_max> tx_frames;
     std::uint32_t free_count = 0;
@@ -134,7 +136,8 @@ class Core {
   void publish();
   void publish_shard(ShardState& state);
 
-  bool command_rings_have_room();
+  bool has_room_to_settle();
+  bool holds_frames() const;
   std::uint64_t append_room_bytes();
   base::ShardId shard_of(base::PartitionId partition) const {
     return base::ShardId{static_cast<std::uint16_t>(base::raw(partition) % options_.shard_count)};

@@ -63,7 +63,7 @@ bool Core::writes_in_flight() const {
 }
 
 std::uint64_t Core::sleep_ns_max() const {
-  if (commands_blocked_ || group_head_ != group_tail_) return 0;
+  if (commands_blocked_ || holds_frames()) return 0;
   const std::uint64_t deadline = protocols_.sessions.next_deadline_ns();
   if (deadline <= now_ns_) return 0;
   std::uint64_t sleep = std::min<std::uint64_t>(deadline - now_ns_, 20 * base::ms_ns);
@@ -75,6 +75,13 @@ std::uint64_t Core::sleep_ns_max() const {
     }
   }
   return sleep;
+}
+
+// Frames that only turns of this loop give back.
+bool Core::holds_frames() const {
+  return group_head_ != group_tail_ ||
+         std::any_of(ports_.begin(), ports_.end(),
+                     [](const PortState& s) { return s.rx_next != s.rx_count; });
 }
 
 bool Core::sleep(std::uint64_t ns) {

@@ -344,5 +344,93 @@ TEST(Core, a_port_without_any_transmit_buffer_takes_everything_and_says_nothing)
   node.expect_all_given_back();
 }
 
+// --- many commands at once ---
+
+// Publishes `count` batches of one packet each; the first packet waits in `late`.
+void publish_behind_a_gap(PeerGuests& guests, std::int32_t count, std::vector<Bytes>& late) {
+  guests.on_send = [&](Bytes& packet, Peer& peer) {
+    const bool is_data = packet[1] == static_cast<std::byte>(native::PacketType::data);
+    const auto seq = base::load_le<std::uint64_t>(packet.data() + 6) & native::sequence_max;
+    if (is_data && seq == 1) {
+      if (late.size() <= static_cast<std::size_t>(peer.at().udp_port - 40000)) {
+        late.push_back(packet);
+      }
+      return;
+    }
+    guests.deliver(packet, peer.at());
+  };
+  for (auto& peer : guests.peers()) {
+    const base::ProducerId producer = 100 + (peer->at().udp_port - 40000);
+    for (std::int32_t i = 0; i < count; ++i) {
+      peer->publish(testing::make_batch(producer, i, 1, 20), 1, native::data_durable);
+    }
+  }
+}
+
+TEST(Core, gaps_of_many_sessions_that_close_in_one_burst_are_taken_as_the_ring_has_room) {
+  TestNodeOptions options;
+  options.port.rx_frames = 16384;
+  TestNode node(options);
+  node.make_topic();
+  PeerGuests guests(node);
+  for (int i = 0; i < 12; ++i) guests.add(100 + i);
+  ASSERT_TRUE(guests.connect());
+  constexpr std::int32_t count = 250;
+  std::vector<Bytes> late;
+  publish_behind_a_gap(guests, count, late);
+  for (int i = 0; i < 150; ++i) guests.step(1000);
+  ASSERT_EQ(late.size(), 12U);
+  ASSERT_GT(node.port().rx_lent_count(), 2048U);
+  guests.on_send = [&](Bytes& packet, Peer& peer) { guests.deliver(packet, peer.at()); };
+  for (std::size_t i = 0; i < late.size(); ++i) {
+    guests.deliver(late[i], guests.peers()[i]->at());
+  }
+  ASSERT_TRUE(guests.run_until([&] {
+    return std::all_of(guests.peers().begin(), guests.peers().end(),
+                       [&](const auto& peer) { return guests.durable(*peer) == count; });
+  }));
+  node.expect_balanced();
+  EXPECT_TRUE(node.at().core.drain().has_value());
+  node.expect_all_given_back();
+}
+
+TEST(Core, a_core_whose_neighbour_stands_still_stops_reading_and_goes_on_when_it_wakes) {
+  TestNodeOptions options;
+  options.core_count = 2;
+  options.port.rx_frames = 32'000;
+  TestNode node(options);
+  node.make_topic(2);
+  PeerGuests guests(node);
+  for (int i = 0; i < 8; ++i) guests.add(100 + i);
+  ASSERT_TRUE(guests.connect(1));  // the partition of the other core
+  for (auto& peer : guests.peers()) {
+    const base::ProducerId producer = 100 + (peer->at().udp_port - 40000);
+    for (std::int32_t i = 0; i < 100; ++i) {
+      peer->publish(testing::make_batch(producer, i, 1, 20), 1, native::data_durable);
+    }
+  }
+  // Only core 0 turns. Its commands stay in the ring to core 1, and each frame it takes waits for
+  // them.
+  std::uint64_t noise = 0;
+  for (int turn = 0; turn < 3000; ++turn) {
+    node.clock.advance(1000);
+    for (auto& peer : guests.peers()) {
+      for (Bytes& packet : peer->step(guests.now())) guests.deliver(packet, peer->at());
+    }
+    for (int i = 0; i < 29; ++i) noise += guests.deliver(Bytes(30), testing::endpoint(1)) ? 1 : 0;
+    node.at(0).core.run_turn();
+    guests.take_sent();
+  }
+  EXPECT_GT(noise, 16'384U);
+  EXPECT_GT(node.port().rx_lent_count(), 16'000U);
+  ASSERT_TRUE(guests.run_until([&] {
+    return std::all_of(guests.peers().begin(), guests.peers().end(),
+                       [&](const auto& peer) { return guests.durable(*peer) == 100; });
+  }));
+  node.expect_balanced();
+  EXPECT_TRUE(node.at(0).core.drain().has_value());
+  node.expect_all_given_back();
+}
+
 }  // namespace
 }  // namespace millrace::core
