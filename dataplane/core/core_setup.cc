@@ -237,7 +237,10 @@ void Core::publish_shard(ShardState& state) {
 base::Result<void> Core::drain() {
   // Peers hear that this is the end and need not find out by silence.
   protocols_.sessions.end_all(native::Status::shutting_down);
-  for (int turn = 0; turn < 64 && protocols_.sessions.session_count() > 0; ++turn) run_turn();
+  for (int turn = 0; turn < 64 && (protocols_.sessions.session_count() > 0 || holds_frames());
+       ++turn) {
+    run_turn();
+  }
   base::Result<void> result;
   for (ShardState& state : shards_) {
     if (auto closed = state.log->journal().close(); !closed) result = closed.error();

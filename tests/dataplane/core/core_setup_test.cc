@@ -202,6 +202,8 @@ TEST(CoreDrain, peers_hear_of_the_end_and_everything_is_given_back) {
   std::vector<Peer*> writers;
   for (int i = 0; i < 5; ++i) writers.push_back(&guests.add(100 + i));
   ASSERT_TRUE(guests.connect());
+  for (Peer* writer : writers) writer->subscribe(native::StartAt::latest);
+  ASSERT_TRUE(guests.run_until([&] { return writers.back()->subscribed.size() == 1; }));
   // Behind a gap, so that the core holds frames for as long as the sessions live.
   bool first = true;
   guests.on_send = [&](Bytes& packet, Peer& peer) {
