@@ -28,7 +28,9 @@ bool Core::run_turn() {
   // asked.
   const bool ask_all = worked_ || (quiet_turns_ + 1) % quiet_turns_max == 0;
   for (std::uint16_t i = 0; i < ports_.size(); ++i) {
-    if (ask_all || !ports_[i].announced) worked_ |= receive(ports_[i], i) > 0;
+    PortState& state = ports_[i];
+    const bool waiting = state.rx_more || state.rx_next != state.rx_count;
+    if (ask_all || waiting || !state.announced) worked_ |= receive(state, i) > 0;
   }
   if (is_quiet()) return false;
   worked_ |= run_shards();
@@ -61,18 +63,24 @@ bool Core::is_quiet() {
 
 std::uint32_t Core::receive(PortState& state, std::uint16_t index) {
   // A full way in is not read: packets wait in the descriptors, and the credit we granted keeps
-  // them few.
-  if (!command_rings_have_room() || held_tail_ - held_head_ + port::burst_max > frames_held_max)
-    return 0;
-  const std::uint32_t count = state.port->receive_frames(rx_frames_);
-  if (count == 0) return 0;
+  // them few. One packet may fill it (it closes a gap that hundreds wait behind), so the rest of a
+  // burst may have to wait for a later turn.
+  if (state.rx_next == state.rx_count) {
+    if (!has_room_to_settle()) return 0;
+    state.rx_next = 0;
+    state.rx_count = state.port->receive_frames(state.rx_frames);
+    state.rx_more = state.rx_count == port::burst_max;
+    if (state.rx_count == 0) return 0;
+  }
   effects_->append_room_bytes = append_room_bytes();
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (i + 1 < count) __builtin_prefetch(rx_frames_[i + 1].data);
-    deliver(state, index, rx_frames_[i]);
+  const std::uint32_t first = state.rx_next;
+  while (state.rx_next < state.rx_count && has_room_to_settle()) {
+    const port::RxFrame& frame = state.rx_frames[state.rx_next++];
+    if (state.rx_next < state.rx_count) __builtin_prefetch(state.rx_frames[state.rx_next].data);
+    deliver(state, index, frame);
   }
   flush_given_back();
-  return count;
+  return state.rx_next - first;
 }
 
 void Core::deliver(PortState& state, std::uint16_t index, const port::RxFrame& frame) {
@@ -245,7 +253,7 @@ bool Core::apply_commands() {
 bool Core::reply_to_events() {
   bool worked = false;
   for (EventMesh::Ring& ring : events_.row(options_.id)) {
-    for (std::uint32_t i = 0; i < events_per_turn && command_rings_have_room(); ++i) {
+    for (std::uint32_t i = 0; i < events_per_turn && has_room_to_settle(); ++i) {
       const shard::Event* event = ring.peek();
       if (event == nullptr) break;
       make_room_for_packets();
@@ -268,13 +276,14 @@ bool Core::reply_to_events() {
 }
 
 void Core::run_timers() {
-  if (!command_rings_have_room()) return;
+  if (!has_room_to_settle()) return;
   // Room only changes when something happened; a quiet turn goes by what the last one knew.
   if (worked_) effects_->append_room_bytes = append_room_bytes();
   make_room_for_packets();
   protocols_.sessions.poll(now_ns_, *effects_);
   protocols_.sessions.flush(now_ns_, *effects_);
   settle(ProtocolId::native, nullptr, 0);
+  if (!has_room_to_settle()) return;
   protocols_.listeners.flush(*effects_);
   protocols_.listeners.poll(now_ns_, *effects_);
   settle(ProtocolId::datagram, nullptr, 0);
@@ -404,12 +413,15 @@ void Core::flush_given_back() {
   }
 }
 
-bool Core::command_rings_have_room() {
+// For all that one call to a protocol may bring about.
+bool Core::has_room_to_settle() {
   for (std::uint16_t to = 0; to < options_.core_count; ++to) {
     if (commands_.ring(options_.id, base::CoreId{to}).free_slots() < protocol::commands_max)
       return false;
   }
-  return group_tail_ - group_head_ + 2 < release_groups_.size();
+  // One frame is done, and as many as there are commands may be released with it.
+  return group_tail_ - group_head_ < release_groups_.size() &&
+         held_tail_ - held_head_ + protocol::commands_max < held_frames_.size();
 }
 
 std::uint64_t Core::append_room_bytes() {

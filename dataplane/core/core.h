@@ -87,7 +87,10 @@ class Core {
     net::Identity identity;
     net::AnswerLimit answer_limit;
     bool ethernet = false;
-    bool announced = false;  // by the Uring, when something arrives
+    bool announced = false;                   // by the Uring, when something arrives
+    bool rx_more = false;                     // the last burst was full, so there may be another
+    std::uint32_t rx_next = 0, rx_count = 0;  // in rx_frames: received and not delivered yet
+    std::array<port::RxFrame, port::burst_max> rx_frames;
     std::uint32_t tx_count = 0;
     std::array<port::TxFrame, protocol::PacketWriter::packets_max> tx_frames;
     std::uint32_t free_count = 0;
@@ -140,7 +143,8 @@ class Core {
   void publish();
   void publish_shard(ShardState& state);
 
-  bool command_rings_have_room();
+  bool has_room_to_settle();
+  bool holds_frames() const;
   std::uint64_t append_room_bytes();
   base::ShardId shard_of(base::PartitionId partition) const {
     return base::ShardId{static_cast<std::uint16_t>(base::raw(partition) % options_.shard_count)};
@@ -165,9 +169,8 @@ class Core {
   std::vector<PortState> ports_;
   std::vector<ShardState> shards_;
   std::unique_ptr<protocol::Effects> effects_;
-  std::array<port::RxFrame, port::burst_max> rx_frames_;  // of the burst at hand
-  std::span<HeldFrame> held_frames_;                      // a ring
-  std::span<ReleaseGroup> release_groups_;                // a ring
+  std::span<HeldFrame> held_frames_;        // a ring
+  std::span<ReleaseGroup> release_groups_;  // a ring
   std::uint64_t held_head_ = 0, held_tail_ = 0;
   std::uint64_t group_head_ = 0, group_tail_ = 0;
   std::uint64_t now_ns_ = 0;

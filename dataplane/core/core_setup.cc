@@ -66,7 +66,7 @@ bool Core::writes_awaited() const {
 }
 
 std::uint64_t Core::sleep_ns_max() const {
-  if (commands_blocked_ || group_head_ != group_tail_) return 0;
+  if (commands_blocked_ || holds_frames()) return 0;
   const std::uint64_t deadline = protocols_.sessions.next_deadline_ns();
   if (deadline <= now_ns_) return 0;
   std::uint64_t sleep = std::min<std::uint64_t>(deadline - now_ns_, 20 * base::ms_ns);
@@ -78,6 +78,13 @@ std::uint64_t Core::sleep_ns_max() const {
     }
   }
   return sleep;
+}
+
+// Frames that only turns of this loop give back.
+bool Core::holds_frames() const {
+  return group_head_ != group_tail_ ||
+         std::any_of(ports_.begin(), ports_.end(),
+                     [](const PortState& s) { return s.rx_next != s.rx_count; });
 }
 
 bool Core::sleep(std::uint64_t ns) {
@@ -233,7 +240,10 @@ void Core::publish_shard(ShardState& state) {
 base::Result<void> Core::drain() {
   // Peers hear that this is the end and need not find out by silence.
   protocols_.sessions.end_all(native::Status::shutting_down);
-  for (int turn = 0; turn < 64 && protocols_.sessions.session_count() > 0; ++turn) run_turn();
+  for (int turn = 0; turn < 64 && (protocols_.sessions.session_count() > 0 || holds_frames());
+       ++turn) {
+    run_turn();
+  }
   base::Result<void> result;
   for (ShardState& state : shards_) {
     if (auto closed = state.log->journal().close(); !closed) result = closed.error();

@@ -6,6 +6,7 @@
 
 #include "dataplane/base/alloc_guard.h"
 #include "dataplane/base/units.h"
+#include "dataplane/core/rebuild.h"
 #include "storage/memory_disk.h"
 #include "storage/uring_disk.h"
 
@@ -59,40 +60,6 @@ native::SessionsOptions sessions_options(const NodeParts& parts, base::CoreId co
   }
   return options;
 }
-
-// Hands what recovery finds on to the producers' table, and its progress to whoever looks.
-class Rebuild final : public storage::RecoveryVisitor {
- public:
-  Rebuild(shard::ProducerTable& producers, link::Region& region, link::CoreBlock& block)
-      : producers_(producers), region_(region), block_(block) {}
-
-  void on_batch(base::PartitionId partition, base::Position,
-                const storage::BatchView& batch) override {
-    producers_.recover(partition, batch.producer_id(), batch.producer_epoch(),
-                       batch.base_sequence(), batch.last_sequence(), batch.base_offset());
-  }
-  void on_damage(const base::PartitionId* partition, base::Position first,
-                 base::Position last) override {
-    link::ControlEvent event;
-    event.kind = link::ControlEventKind::partition_damaged;
-    event.partition = partition != nullptr ? *partition : base::PartitionId{~0U};
-    std::array<char, 200> text;
-    const auto end = fmt::format_to_n(
-        text.data(), text.size(), "acknowledged bytes at journal positions {} to {} cannot be read",
-        first, last);
-    event.text.set({text.data(), std::min(end.size, text.size())});
-    static_cast<void>(block_.events.push(event));
-  }
-  void on_progress(std::uint64_t done, std::uint64_t total) override {
-    region_.recovery_bytes_done.set(done);
-    region_.recovery_bytes_total.set(total);
-  }
-
- private:
-  shard::ProducerTable& producers_;
-  link::Region& region_;
-  link::CoreBlock& block_;
-};
 
 }  // namespace
 
