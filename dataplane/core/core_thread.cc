@@ -20,9 +20,6 @@ storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard)
   log.journal.shard = shard;
   log.journal.tail_bytes = options.tail_bytes;
   log.journal.file_bytes = std::min<std::uint64_t>(options.journal_bytes / 4, 64 * base::mib);
-  if (log.journal.file_bytes < log.journal.tail_bytes && log.journal.file_bytes < 64 * base::mib) {
-    log.journal.file_bytes = std::min<std::uint64_t>(log.journal.tail_bytes, options.journal_bytes);
-  }
   log.journal.files_max =
       static_cast<std::uint32_t>(options.journal_bytes / log.journal.file_bytes);
   log.journal.files_ahead = options.prepare_whole_journal ? log.journal.files_max : 2;
