@@ -105,6 +105,7 @@ std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
 void CoreThread::run() {
   if (auto started = start(); !started) {
     failure_ = started.error().message();
+    release();
     phase_.set(static_cast<std::uint64_t>(Phase::failed));
     return;
   }
@@ -114,12 +115,18 @@ void CoreThread::run() {
   loop();
   base::unseal();
   if (auto drained = core_->drain(); !drained) failure_ = drained.error().message();
+  release();
+  phase_.set(static_cast<std::uint64_t>(Phase::done));
+}
+
+// On this thread: the kernel takes orders for an io_uring from the thread that made it only.
+void CoreThread::release() {
+  journal_ = nullptr;
   core_.reset();
   kernel_ports_.clear();
   disk_.reset();
   uring_.reset();
   if (parts_.dpdk != nullptr) parts_.dpdk->unregister_thread();
-  phase_.set(static_cast<std::uint64_t>(Phase::done));
 }
 
 void CoreThread::loop() {

@@ -39,8 +39,9 @@ struct NodeParts {
   std::vector<std::unique_ptr<port::EthDevice>> devices{};
   std::uint16_t native_udp_port = 7070;
   port::DpdkEnv* dpdk = nullptr;
-  base::Counter go{};    // 1: every core is ready
-  base::Counter stop{};  // 1: drain and leave
+  base::Counter go{};          // 1: every core is ready
+  base::Counter stop{};        // 1: drain and leave
+  base::Counter stop_asked{};  // 1: by a signal; cores are stopped once housekeeping is out of them
 };
 
 class CoreThread {
@@ -67,6 +68,7 @@ class CoreThread {
   base::Result<void> open_shard();
   base::Result<void> open_ports();
   void loop();
+  void release();
 
   NodeParts& parts_;
   base::CoreId id_;

@@ -209,7 +209,7 @@ base::Result<void> Node::run() {
   std::vector<port::PortSpec> devices;
   if (auto parsed = parse_ports(parts, devices); !parsed) return parsed.error();
   if (auto opened = open_devices(parts, devices); !opened) return opened.error();
-  stop_requested = &parts.stop;
+  stop_requested = &parts.stop_asked;
   base::Result<void> result = start_cores(parts);
   if (result) result = keep_house(parts);
   stop_cores(parts);
@@ -244,7 +244,7 @@ base::Result<void> Node::start_cores(NodeParts& parts) {
 }
 
 base::Result<void> Node::keep_house(NodeParts& parts) {
-  while (parts.stop.get() == 0) {
+  while (parts.stop_asked.get() == 0) {
     bool worked = false;
     bool catalog = true;
     for (const auto& core : cores_) {
