@@ -64,7 +64,8 @@ class Core {
   // unsealed.
   base::Result<void> drain();
 
-  bool catalog_complete() const { return catalog_complete_.get() != 0; }  // any thread
+  // All topics are known, to the listeners too: what is sent now is not lost. Any thread.
+  bool is_serving() const { return serving_.get() != 0; }
   std::uint64_t now_ns() const { return now_ns_; }
 
  private:
@@ -168,7 +169,8 @@ class Core {
   std::uint64_t wanted_at_ns_ = 0;
   bool commands_blocked_ = false;  // a shard left a command in its ring
   bool worked_ = false;
-  base::Counter catalog_complete_;
+  bool catalog_complete_ = false;
+  base::Counter serving_;
 };
 
 }  // namespace millrace::core

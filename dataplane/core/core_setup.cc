@@ -111,6 +111,7 @@ void Core::apply_mail(const link::MailboxMessage& message) {
         return;
       std::copy_n(message.name, message.name_bytes, topic.name);
       if (topics_.add(topic)) change_partitions(topic, shard::TopicChange::created);
+      protocols_.listeners.ask_again();
       return;
     case link::MailboxKind::delete_topic:
       if (const shard::Topic* known = topics_.find(message.topic); known != nullptr) {
@@ -126,7 +127,8 @@ void Core::apply_mail(const link::MailboxMessage& message) {
         command.change = shard::TopicChange::catalog_complete;
         state.shard->apply_command(command, now_ns_);
       }
-      catalog_complete_.set(1);
+      catalog_complete_ = true;
+      protocols_.listeners.ask_again();
       return;
   }
 }

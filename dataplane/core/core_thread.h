@@ -58,7 +58,7 @@ class CoreThread {
   Phase phase() const { return static_cast<Phase>(phase_.get()); }
   // After Phase::failed, or done when the drain went wrong; empty otherwise.
   const std::string& failure() const { return failure_; }
-  bool catalog_complete() const { return core_ != nullptr && core_->catalog_complete(); }
+  bool is_serving() const { return core_ != nullptr && core_->is_serving(); }
   // Housekeeping: true when a journal file was made.
   base::Result<bool> prepare_files();
 
