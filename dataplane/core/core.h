@@ -169,6 +169,7 @@ class Core {
   std::uint64_t wanted_at_ns_ = 0;
   bool commands_blocked_ = false;  // a shard left a command in its ring
   bool worked_ = false;
+  std::uint32_t partition_count_ = 0;  // of all topics, on all cores
   bool catalog_complete_ = false;
   base::Counter serving_;
 };
