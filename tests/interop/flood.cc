@@ -51,7 +51,11 @@ class Flood {
     client::Client first(recorder_, clock_, options(1));
     if (!work(first, topic, 1)) return false;
     live_ = std::make_unique<client::Client>(recorder_, clock_, options(2));
-    return work(*live_, topic, 2) && !recorder_.sent().empty();
+    if (!work(*live_, topic, 2)) return false;
+    for (const PacketBytes& packet : recorder_.sent()) {
+      if (packet.size() > headers_bytes_) seeds_.push_back(packet);  // no ARP
+    }
+    return !seeds_.empty();
   }
 
   void send(std::uint64_t count) {
@@ -112,11 +116,12 @@ class Flood {
   }
 
   void fill(port::TxFrame& frame) {
-    const PacketBytes& seed = recorder_.sent()[random_() % recorder_.sent().size()];
-    frame.bytes = std::min(frame.capacity, static_cast<std::uint32_t>(seed.size()));
-    std::memcpy(frame.data, seed.data(), frame.bytes);
     auto fault = static_cast<Fault>(random_() % static_cast<std::uint64_t>(Fault::count_));
     if (headers_bytes_ == 0 && fault == Fault::headers_spoiled) fault = Fault::noise;
+    const auto& seeds = fault == Fault::headers_spoiled ? recorder_.sent() : seeds_;
+    const PacketBytes& seed = seeds[random_() % seeds.size()];
+    frame.bytes = std::min(frame.capacity, static_cast<std::uint32_t>(seed.size()));
+    std::memcpy(frame.data, seed.data(), frame.bytes);
     if (fault == Fault::headers_spoiled) {
       spoil_headers(frame);
     } else {
@@ -176,7 +181,7 @@ class Flood {
     frame.to = server_;
     frame.local_port = opened_.local_port();
     if (headers_bytes_ == 0) return;
-    std::memcpy(frame.to.mac.data(), recorder_.sent().back().data(), frame.to.mac.size());
+    std::memcpy(frame.to.mac.data(), seeds_[0].data(), frame.to.mac.size());
     net::write_udp_headers(frame.data, {port_.mac(), port_.ipv4()}, frame.to, frame.local_port,
                            payload_bytes);
   }
@@ -209,6 +214,7 @@ class Flood {
   base::SystemClock clock_;
   RecordingPort recorder_{port_};
   std::unique_ptr<client::Client> live_;
+  std::vector<PacketBytes> seeds_;  // with a payload
   std::array<std::uint64_t, static_cast<std::size_t>(Fault::count_)> counts_{};
 };
 
