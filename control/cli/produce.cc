@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -72,9 +73,11 @@ class Produce {
   std::int64_t acknowledged() {
     mr_acks acks{};
     mr_poll_acks(producer_, &acks);
-    return options_.ack == "memory"       ? acks.memory
-           : options_.ack == "replicated" ? acks.replicated
-                                          : acks.durable;
+    const std::int64_t end = options_.ack == "memory"       ? acks.memory
+                             : options_.ack == "replicated" ? acks.replicated
+                                                            : acks.durable;
+    // A producer id of an earlier run numbers on where that one stopped.
+    return std::max<std::int64_t>(0, end - first_sequence_);
   }
   std::uint64_t sent() const { return sent_; }
   std::uint64_t bytes() const { return bytes_; }
@@ -88,21 +91,24 @@ class Produce {
   }
 
   int offer(const void* key, std::size_t key_bytes, std::string_view value) {
-    const std::uint64_t give_up_ns =
-        options_.timeout_ns + (++offers_ % 1024 == 0 ? clock_ns() : coarse_ns_);
-    if (offers_ % 1024 == 0) coarse_ns_ = clock_ns();
+    std::uint64_t give_up_ns = 0;
     for (;;) {
       const std::int64_t sequence = mr_offer(
           producer_, key, key_bytes, value.data() == nullptr ? "" : value.data(), value.size());
-      if (sequence >= 0) break;
+      if (sequence >= 0) {
+        if (sent_ == 0) first_sequence_ = sequence;
+        break;
+      }
       if (sequence <= MR_INVALID) return static_cast<int>(sequence);
-      if (clock_ns() >= give_up_ns) return MR_TIMED_OUT;
+      const std::uint64_t now_ns = clock_ns();
+      if (give_up_ns == 0) give_up_ns = now_ns + options_.timeout_ns;
+      if (now_ns >= give_up_ns) return MR_TIMED_OUT;
       mr_wait(client_, 1000);
       if (const int status = turn(); status < 0) return status;
     }
     ++sent_;
     bytes_ += value.size() + key_bytes;
-    return offers_ % 256 == 0 ? turn() : MR_OK;
+    return sent_ % 256 == 0 ? turn() : MR_OK;
   }
 
   // Lets the library work; a negative status when the producer stopped.
@@ -119,8 +125,7 @@ class Produce {
   Progress progress_;
   std::uint64_t sent_ = 0;
   std::uint64_t bytes_ = 0;
-  std::uint64_t offers_ = 0;
-  std::uint64_t coarse_ns_ = clock_ns();
+  std::int64_t first_sequence_ = 0;
   bool idle_ = false;
 };
 

@@ -120,12 +120,20 @@ void Core::apply_mail(const link::MailboxMessage& message) {
           message.partition_count > link::partitions_max)
         return;
       std::copy_n(message.name, message.name_bytes, topic.name);
-      if (topics_.add(topic)) change_partitions(topic, shard::TopicChange::created);
+      // Control sends all topics again when it has been restarted.
+      if (const shard::Topic* known = topics_.find(topic.name_text()); known != nullptr)
+        partition_count_ -= known->partition_count;
+      if (topics_.add(topic)) {
+        partition_count_ += topic.partition_count;
+        change_partitions(topic, shard::TopicChange::created);
+      }
+      protocols_.listeners.ask_again();
       return;
     case link::MailboxKind::delete_topic:
       if (const shard::Topic* known = topics_.find(message.topic); known != nullptr) {
         const shard::Topic gone = *known;
         topics_.remove(message.topic);
+        partition_count_ -= gone.partition_count;
         change_partitions(gone, shard::TopicChange::deleted);
       }
       return;
@@ -136,7 +144,8 @@ void Core::apply_mail(const link::MailboxMessage& message) {
         command.change = shard::TopicChange::catalog_complete;
         state.shard->apply_command(command, now_ns_);
       }
-      catalog_complete_.set(1);
+      catalog_complete_ = true;
+      protocols_.listeners.ask_again();
       return;
   }
 }
@@ -186,6 +195,8 @@ void Core::publish() {
     subscriptions += state.shard->subscription_count();
     publish_shard(state);
   }
+  // Every core knows all topics; one of them tells.
+  if (base::raw(options_.id) == 0) region_.partition_count.set(partition_count_);
   block_.batches_appended.set(appended);
   block_.records_appended.set(records);
   block_.bytes_appended.set(bytes);

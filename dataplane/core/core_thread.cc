@@ -21,9 +21,6 @@ storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard)
   log.journal.shard = shard;
   log.journal.tail_bytes = options.tail_bytes;
   log.journal.file_bytes = std::min<std::uint64_t>(options.journal_bytes / 4, 64 * base::mib);
-  if (log.journal.file_bytes < log.journal.tail_bytes && log.journal.file_bytes < 64 * base::mib) {
-    log.journal.file_bytes = std::min<std::uint64_t>(log.journal.tail_bytes, options.journal_bytes);
-  }
   log.journal.files_max =
       static_cast<std::uint32_t>(options.journal_bytes / log.journal.file_bytes);
   log.journal.files_ahead = options.prepare_whole_journal ? log.journal.files_max : 2;
@@ -75,6 +72,7 @@ std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
 void CoreThread::run() {
   if (auto started = start(); !started) {
     failure_ = started.error().message();
+    release();
     phase_.set(static_cast<std::uint64_t>(Phase::failed));
     return;
   }
@@ -84,12 +82,18 @@ void CoreThread::run() {
   loop();
   base::unseal();
   if (auto drained = core_->drain(); !drained) failure_ = drained.error().message();
+  release();
+  phase_.set(static_cast<std::uint64_t>(Phase::done));
+}
+
+// On this thread: the kernel takes orders for an io_uring from the thread that made it only.
+void CoreThread::release() {
+  journal_ = nullptr;
   core_.reset();
   kernel_ports_.clear();
   disk_.reset();
   uring_.reset();
   if (parts_.dpdk != nullptr) parts_.dpdk->unregister_thread();
-  phase_.set(static_cast<std::uint64_t>(Phase::done));
 }
 
 void CoreThread::loop() {

@@ -39,8 +39,9 @@ struct NodeParts {
   std::vector<std::unique_ptr<port::EthDevice>> devices{};
   std::uint16_t native_udp_port = 7070;
   port::DpdkEnv* dpdk = nullptr;
-  base::Counter go{};    // 1: every core is ready
-  base::Counter stop{};  // 1: drain and leave
+  base::Counter go{};          // 1: every core is ready
+  base::Counter stop{};        // 1: drain and leave
+  base::Counter stop_asked{};  // 1: by a signal; cores are stopped once housekeeping is out of them
 };
 
 class CoreThread {
@@ -57,7 +58,7 @@ class CoreThread {
   Phase phase() const { return static_cast<Phase>(phase_.get()); }
   // After Phase::failed, or done when the drain went wrong; empty otherwise.
   const std::string& failure() const { return failure_; }
-  bool catalog_complete() const { return core_ != nullptr && core_->catalog_complete(); }
+  bool is_serving() const { return core_ != nullptr && core_->is_serving(); }
   // Housekeeping: true when a journal file was made.
   base::Result<bool> prepare_files();
 
@@ -67,6 +68,7 @@ class CoreThread {
   base::Result<void> open_shard();
   base::Result<void> open_ports();
   void loop();
+  void release();
 
   NodeParts& parts_;
   base::CoreId id_;

@@ -209,7 +209,7 @@ base::Result<void> Node::run() {
   std::vector<port::PortSpec> devices;
   if (auto parsed = parse_ports(parts, devices); !parsed) return parsed.error();
   if (auto opened = open_devices(parts, devices); !opened) return opened.error();
-  stop_requested = &parts.stop;
+  stop_requested = &parts.stop_asked;
   base::Result<void> result = start_cores(parts);
   if (result) result = keep_house(parts);
   stop_cores(parts);
@@ -244,9 +244,9 @@ base::Result<void> Node::start_cores(NodeParts& parts) {
 }
 
 base::Result<void> Node::keep_house(NodeParts& parts) {
-  while (parts.stop.get() == 0) {
+  while (parts.stop_asked.get() == 0) {
     bool worked = false;
-    bool catalog = true;
+    bool serving = true;
     for (const auto& core : cores_) {
       auto prepared = core->prepare_files();
       // The journal goes on with the files it has and refuses by name when they are full.
@@ -255,9 +255,9 @@ base::Result<void> Node::keep_house(NodeParts& parts) {
       } else {
         worked |= *prepared;
       }
-      catalog &= core->catalog_complete();
+      serving &= core->is_serving();
     }
-    if (catalog) region_.catalog_ready.set(1);
+    if (serving) region_.catalog_ready.set(1);
     if (!worked) std::this_thread::sleep_for(housekeeping_interval);
   }
   return {};

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -241,9 +242,19 @@ void Listeners::poll(std::uint64_t now_ns, protocol::Effects& effects) {
   }
 }
 
+void Listeners::ask_again() {
+  for (Listener& listener : listeners_) listener.ask_at_ns = 0;
+}
+
+bool Listeners::settled() const {
+  return std::all_of(listeners_.begin(), listeners_.end(),
+                     [](const Listener& listener) { return listener.answered; });
+}
+
 void Listeners::encode_reply(const shard::Event& event) {
   if (event.kind == shard::EventKind::opened) {
     Listener& listener = listeners_[event.stream];
+    listener.answered = event.status != shard::Status::not_ready;
     if (event.status != shard::Status::ok) return;  // asked again by poll()
     listener.known = true;
     listener.first_partition = event.partition;

@@ -53,6 +53,10 @@ class Listeners {
   void flush(protocol::Effects& effects);
   // Asks for the topics that are not known yet.
   void poll(std::uint64_t now_ns, protocol::Effects& effects);
+  // The topics have changed: poll() asks at once.
+  void ask_again();
+  // Of each topic it is known whether it is there; before that its datagrams would be lost.
+  bool settled() const;
   void encode_reply(const shard::Event& event);
 
   // Datagrams from a port that were taken and that the log then refused; forgotten by the call.
@@ -62,6 +66,7 @@ class Listeners {
   struct Listener {
     ListenerSpec spec;
     bool known = false;
+    bool answered = false;  // whether it is known, once the node has all its topics
     bool refusing = false;  // the log's last answer was a refusal
     base::PartitionId first_partition{};
     std::uint32_t partition_count = 0;
