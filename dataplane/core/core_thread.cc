@@ -195,6 +195,7 @@ base::Result<void> CoreThread::open_shard() {
   if (!log) return log.error();
   producers_->finish_recovery(clock_.monotonic_ns());
   journal_ = &(*log)->journal();
+  if (auto prepared = prepare_at_start(); !prepared) return prepared;
   auto shard = std::make_unique<CoreShard>(shard_options_of(parts_.options, id, parts_.core_count),
                                            arena_, **log, *producers_, core_->outbox());
   core_->add_shard(id, std::move(*log), std::move(shard));
@@ -217,6 +218,17 @@ base::Result<void> CoreThread::open_ports() {
     ports_.push_back(kernel_ports_.back().get());
   }
   for (const auto& device : parts_.devices) ports_.push_back(&device->port(base::raw(id_)));
+  return {};
+}
+
+// As asked: nothing is left for housekeeping to write beside the first messages.
+base::Result<void> CoreThread::prepare_at_start() {
+  bool more = parts_.options.prepare_whole_journal;
+  while (more && parts_.stop.get() == 0) {
+    const auto prepared = journal_->prepare_files();
+    if (!prepared) return prepared.error();
+    more = *prepared;
+  }
   return {};
 }
 

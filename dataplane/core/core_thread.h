@@ -66,6 +66,7 @@ class CoreThread {
   base::Result<void> start();
   base::Result<void> pin();
   base::Result<void> open_shard();
+  base::Result<void> prepare_at_start();
   base::Result<void> open_ports();
   void loop();
   void release();

@@ -85,12 +85,12 @@ base::Result<void> FrameFloor::move_frames(std::uint64_t count, Measured& into) 
   std::uint64_t sent = 0, done = 0;
   oldest_awaited_ = next_number_;
   const std::uint64_t start_ns = clock_.monotonic_ns();
-  std::uint64_t heard_ns = start_ns, sent_ns = start_ns;
+  std::uint64_t heard_ns = start_ns;  // at the start, too
+  std::uint64_t gave_up_ns = start_ns;
   while (done < count) {
     if (sent < count && sent - done < options_.depth) {
       sent += send(static_cast<std::uint32_t>(std::min<std::uint64_t>(
           {options_.depth - (sent - done), count - sent, port::burst_max})));
-      sent_ns = heard_ns;
     }
     const std::uint32_t got = receive(into);
     if (got > 0) {
@@ -99,16 +99,17 @@ base::Result<void> FrameFloor::move_frames(std::uint64_t count, Measured& into) 
       continue;
     }
     _mm_pause();
-    const std::uint64_t now_ns = clock_.monotonic_ns();
     if (interrupted()) return Error(ErrorCode::unavailable, "interrupted");
-    if (now_ns - std::max(heard_ns, sent_ns) < lost_after_ns) continue;
+    const std::uint64_t now_ns = clock_.monotonic_ns();
+    if (now_ns - std::max(heard_ns, gave_up_ns) < lost_after_ns) continue;
     if (now_ns - heard_ns > silence_max_ns) {
       return Error(ErrorCode::timeout, "the echo process does not answer over {}", port_->path());
     }
+    // Lost on the way, or the link was not up yet: once more.
     lost_count_ += sent - done;
     oldest_awaited_ = next_number_;
     sent = done;
-    sent_ns = now_ns;
+    gave_up_ns = now_ns;
   }
   into.count += count;
   into.bytes += count * frame_bytes_;

@@ -74,9 +74,8 @@ std::string client_address(const OwnNodeOptions& options, int port_offset) {
   if (options.path == Path::udp) {
     return fmt::format("127.0.0.1:{}", control::native_port_default + port_offset);
   }
-  return fmt::format("memif:socket={}/memif.sock{}{},ip={}", options.directory,
-                     options.memif_options.empty() ? "" : ",", options.memif_options,
-                     options.client_ip);
+  return fmt::format("memif:socket={}/memif.sock{}{}", options.directory,
+                     options.memif_options.empty() ? "" : ",", options.memif_options);
 }
 
 base::Result<cli::Child> make_child(const char* name, std::vector<std::string> arguments) {

@@ -17,14 +17,13 @@
 namespace millrace::bench {
 
 struct OwnNodeOptions {
-  std::string directory;  // for data and sockets; made when missing
+  std::string directory;  // for data and sockets
   Path path = Path::udp;
   bool memory_only = false;
   bool laptop = false;
   int cpu = -2;
   std::uint64_t journal_bytes = 0;  // a power of two; all of it prepared before the node is ready
   std::string memif_options = {};   // "bsize=9216,mtu=9000"
-  std::string client_ip = {};       // of a memif client
 };
 
 class OwnNode {

@@ -40,43 +40,35 @@ bool passing(std::int64_t status) {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Publisher>> Publisher::open(const PublisherOptions& options,
-                                                         OwnNode* node) {
-  mr_options connection;
-  mr_options_init(&connection);
-  connection.address = options.address.c_str();
-  connection.silence_timeout_ms = silence_timeout_ms;
-  connection.idle_timeout_ms = silence_timeout_ms;
-  auto client = Client::connect(connection);
-  if (!client) {
-    return Error(ErrorCode::unavailable, "{}: {}", options.address,
-                 client.error().empty() ? status_text(client.status()) : client.error());
+base::Result<std::unique_ptr<Client>> connect(const std::string& address) {
+  mr_options options;
+  mr_options_init(&options);
+  options.address = address.c_str();
+  options.silence_timeout_ms = silence_timeout_ms;
+  options.idle_timeout_ms = silence_timeout_ms;
+  auto opened = Client::connect(options);
+  if (!opened) {
+    return Error(ErrorCode::unavailable, "{}: {}", address,
+                 opened.error().empty() ? status_text(opened.status()) : opened.error());
   }
-  std::unique_ptr<Publisher> publisher(new Publisher(options, node, std::move(*client)));
-  if (auto connected = publisher->connect(); !connected) return connected.error();
-  return publisher;
-}
-
-Publisher::Publisher(const PublisherOptions& options, OwnNode* node, Client client)
-    : options_(options),
-      node_(node),
-      client_(std::make_unique<Client>(std::move(client))),
-      value_(options.size_bytes, 'r') {}
-
-base::Result<void> Publisher::connect() {
-  const std::uint64_t give_up_ns = clock_.monotonic_ns() + connect_wait_ns;
-  while (client_->status() != MR_OK) {
+  auto client = std::make_unique<Client>(std::move(*opened));
+  base::SystemClock clock;
+  const std::uint64_t give_up_ns = clock.monotonic_ns() + connect_wait_ns;
+  while (client->status() != MR_OK) {
     if (interrupted()) return interrupted_error();
-    if (clock_.monotonic_ns() >= give_up_ns) {
+    if (clock.monotonic_ns() >= give_up_ns) {
       return Error(ErrorCode::unavailable,
                    "no node answers at {}; start one with 'millrace up', or measure one of the "
                    "bench's own with --self",
-                   options_.address);
+                   address);
     }
-    client_->poll();
+    client->poll();
   }
-  return {};
+  return client;
 }
+
+Publisher::Publisher(const PublisherOptions& options, Client& client, OwnNode* node)
+    : options_(options), client_(client), node_(node), value_(options.size_bytes, 'r') {}
 
 void Publisher::wake() {
   if (node_ != nullptr) node_->resume();
@@ -87,7 +79,7 @@ void Publisher::rest() {
 }
 
 base::Result<void> Publisher::create_topic() {
-  topic_ = fmt::format("bench-{}-{}", getpid(), topic_number_++);
+  topic_ = fmt::format("bench-{}-{}-{}", getpid(), name(options_.ack), topic_number_++);
   auto admin = cli::admin_client({.port_offset = options_.port_offset});
   const nlohmann::json request = {
       {"name", topic_}, {"partitions", options_.partitions}, {"durability", name(options_.ack)}};
@@ -113,7 +105,7 @@ base::Result<void> Publisher::open_producer() {
   wanted.ack = options_.ack == Ack::memory ? MR_ACK_MEMORY : MR_ACK_DURABLE;
   wanted.batch_bytes = options_.batch_bytes;
   if (options_.in_bulk) wanted.buffer_bytes = buffer_bytes;
-  auto producer = client_->open_producer(wanted);
+  auto producer = client_.open_producer(wanted);
   if (!producer) return status_error(topic_, producer.status());
   producer_ = std::make_unique<Producer>(std::move(*producer));
   const std::uint64_t give_up_ns = clock_.monotonic_ns() + open_wait_ns;
@@ -123,7 +115,7 @@ base::Result<void> Publisher::open_producer() {
     if (producer_->status() == MR_UNKNOWN_TOPIC) producer_->retry();
     if (const int status = producer_->status(); status != MR_OK)
       return status_error(topic_, status);
-    client_->poll();
+    client_.poll();
   }
   return {};
 }
@@ -139,7 +131,7 @@ base::Result<void> Publisher::measure(std::uint64_t count, Measured& into) {
   if (result) result = publish(warm_up, unused);
   if (result) result = publish(count, into);
   producer_.reset();
-  client_->poll();
+  client_.poll();
   auto deleted = delete_topic();
   return result ? deleted : result;
 }
@@ -167,7 +159,7 @@ base::Result<void> Publisher::one_by_one(std::uint64_t count, Measured& into) {
     producer_->flush();
     mr_acks acks{};
     do {
-      client_->poll();
+      client_.poll();
       const int moved = producer_->poll_acks(acks);
       if (moved < 0) return status_error(topic_, moved);
       if (interrupted()) return interrupted_error();
@@ -190,7 +182,7 @@ base::Result<void> Publisher::in_bulk(std::uint64_t count, Measured& into) {
       if (auto took = offer_some(count, offered); !took) return took;
       if (offered == count) producer_->flush();
     }
-    client_->poll();
+    client_.poll();
     if (turn % look_every != 0) continue;
     take_acks(acked, into);
     if (const int status = producer_->status(); status < 0) return status_error(topic_, status);

@@ -1,7 +1,7 @@
 // Publisher: the node as a producer sees it, over the client library.
 // Thread: the main one.
-// Owns:  the client, and for each round a topic of its own, so that a journal need not hold more
-//        than one.
+// Owns:  for each round a topic of its own, so that a journal need not hold more than one. The
+//        client is lent: several publishers take turns with it.
 //
 //   one_by_one   offer a record, wait for its acknowledgement, offer the next
 //   in_bulk      offer as fast as acknowledgements allow; one record in 1,024 is timed
@@ -21,7 +21,6 @@
 namespace millrace::bench {
 
 struct PublisherOptions {
-  std::string address;  // for mr_connect
   int port_offset = 0;  // of the admin port
   Ack ack = Ack::durable;
   bool in_bulk = false;
@@ -30,17 +29,17 @@ struct PublisherOptions {
   std::uint32_t batch_bytes = 0;
 };
 
+// A session with the node at this address, for mr_connect.
+base::Result<std::unique_ptr<Client>> connect(const std::string& address);
+
 class Publisher final : public Subject {
  public:
   // node: paused while this subject rests; null for one that is not ours.
-  static base::Result<std::unique_ptr<Publisher>> open(const PublisherOptions& options,
-                                                       OwnNode* node);
+  Publisher(const PublisherOptions& options, Client& client, OwnNode* node);
 
   void wake() override;
   void rest() override;
   base::Result<void> measure(std::uint64_t count, Measured& into) override;
-
-  std::string path() const { return mr_path(client_->raw()); }
 
  private:
   struct Timed {
@@ -48,8 +47,6 @@ class Publisher final : public Subject {
     std::uint64_t offered_ns;
   };
 
-  Publisher(const PublisherOptions& options, OwnNode* node, Client client);
-  base::Result<void> connect();
   base::Result<void> create_topic();
   base::Result<void> delete_topic();
   base::Result<void> open_producer();
@@ -61,8 +58,8 @@ class Publisher final : public Subject {
   std::int64_t level(const mr_acks& acks) const;
 
   PublisherOptions options_;
+  Client& client_;
   OwnNode* node_;
-  std::unique_ptr<Client> client_;
   std::unique_ptr<Producer> producer_;
   base::SystemClock clock_;
   std::string topic_;

@@ -85,7 +85,7 @@ void add_rates(const Report& report, std::vector<Row>& rows) {
                            ratio(report.result.bytes_per_s(), report.floor->bytes_per_s())));
   if (report.in_memory) {
     rows.emplace_back("in memory", human_rate(report.in_memory->count_per_s(), "") +
-                                       " of the same records without the disk");
+                                       " when acknowledged in memory");
   }
   if (const auto limit = limit_records_per_s(report)) {
     rows.emplace_back("of the limit", fmt::format("{:.2f} of {}, the lesser of the two",

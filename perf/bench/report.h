@@ -16,7 +16,7 @@ struct Report {
   std::optional<Measured> floor;
   std::string floor_name = {};              // "memif echo of 233 B frames"
   std::uint32_t frame_bytes = 0;            // of the floor's frames; 0: none
-  std::optional<Measured> in_memory = {};   // throughput, durable: the same without the disk
+  std::optional<Measured> in_memory = {};   // throughput, durable: the same, acknowledged in memory
   std::optional<Measured> sequential = {};  // the disk floor: large writes
   std::string durability = {};              // empty: nothing is kept
   std::string device = {};                  // under the data

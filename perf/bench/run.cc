@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -32,13 +31,14 @@ constexpr std::uint64_t bulk_floor_bytes = 512 * base::mib;  // moved or written
 constexpr std::uint64_t journal_bytes_min = 256 * base::mib;
 constexpr std::uint64_t record_overhead_bytes = 16;  // varints, and its share of headers
 
-// All that one run owns. In this order: clients go before their nodes, nodes before the directory.
+// All that one run owns. In this order: the client goes before its node, the node before the
+// directory.
 struct Bench {
   Scratch scratch;
   std::unique_ptr<OwnNode> node;
-  std::unique_ptr<OwnNode> memory_node;
-  std::unique_ptr<Publisher> publisher;
-  std::unique_ptr<Publisher> memory_publisher;
+  std::unique_ptr<Client> client;
+  std::unique_ptr<Subject> publisher;
+  std::unique_ptr<Subject> memory_publisher;
   std::unique_ptr<Subject> floor;
 };
 
@@ -53,34 +53,27 @@ std::uint64_t journal_bytes(const BenchOptions& options) {
 }
 
 Result<std::unique_ptr<OwnNode>> start_node(const BenchOptions& options, const Scratch& scratch,
-                                            bool memory_only, Progress& progress) {
+                                            Progress& progress) {
   OwnNodeOptions own;
-  own.directory = scratch.path() + (memory_only ? "/memory" : "/disk");
+  own.directory = scratch.path();
   own.path = options.path;
-  own.memory_only = memory_only;
+  own.memory_only = options.memory_only;
   own.laptop = options.laptop;
   own.cpu = options.node_cpu;
   own.journal_bytes = journal_bytes(options);
   own.memif_options = options.memif_options;
-  own.client_ip = memory_only ? "192.168.77.3" : "192.168.77.2";
-  std::error_code error;
-  std::filesystem::create_directory(own.directory, error);
   return OwnNode::start(own, progress);
 }
 
-Result<std::unique_ptr<Publisher>> open_publisher(const BenchOptions& options, OwnNode* node,
-                                                  Ack ack) {
+std::unique_ptr<Publisher> make_publisher(const BenchOptions& options, Bench& bench, Ack ack) {
   PublisherOptions wanted;
-  wanted.port_offset = node != nullptr ? node->port_offset() : options.port_offset;
-  wanted.address = node != nullptr ? node->address() : options.address;
-  if (wanted.address.empty())
-    wanted.address = fmt::format("127.0.0.1:{}", 7070 + options.port_offset);
+  wanted.port_offset = bench.node != nullptr ? bench.node->port_offset() : options.port_offset;
   wanted.ack = ack;
   wanted.in_bulk = options.verb == Verb::throughput;
   wanted.size_bytes = options.size_bytes;
   wanted.partitions = options.partitions;
   wanted.batch_bytes = options.batch_bytes;
-  return Publisher::open(wanted, node);
+  return std::make_unique<Publisher>(wanted, *bench.client, bench.node.get());
 }
 
 // Opens the floor of what the options measure; its count per round goes into part.
@@ -117,30 +110,24 @@ Result<std::unique_ptr<Subject>> open_floor(const BenchOptions& options, const S
   return std::unique_ptr<Subject>(std::move(*floor));
 }
 
-Result<void> open_nodes(const BenchOptions& options, Bench& bench, bool compare_with_memory,
-                        Progress& progress) {
+Result<void> open_node(const BenchOptions& options, Bench& bench, Progress& progress) {
+  std::string address = options.address;
+  if (address.empty()) address = fmt::format("127.0.0.1:{}", 7070 + options.port_offset);
   if (options.self) {
-    auto node = start_node(options, bench.scratch, options.memory_only, progress);
+    auto node = start_node(options, bench.scratch, progress);
     if (!node) return node.error();
     bench.node = std::move(*node);
+    address = bench.node->address();
   }
-  auto publisher = open_publisher(options, bench.node.get(), options.ack);
-  if (!publisher) return publisher.error();
-  bench.publisher = std::move(*publisher);
-  if (!compare_with_memory) return {};
-  bench.publisher->rest();  // a node that never sleeps would hold up the start of the next
-  auto node = start_node(options, bench.scratch, true, progress);
-  if (!node) return node.error();
-  bench.memory_node = std::move(*node);
-  auto memory = open_publisher(options, bench.memory_node.get(), Ack::memory);
-  if (!memory) return memory.error();
-  bench.memory_publisher = std::move(*memory);
-  bench.memory_publisher->rest();
+  auto client = connect(address);
+  if (!client) return client.error();
+  bench.client = std::move(*client);
+  bench.publisher = make_publisher(options, bench, options.ack);
   return {};
 }
 
 void describe(const BenchOptions& options, Bench& bench, Report& report) {
-  report.live_path = bench.publisher->path();
+  report.live_path = bench.client->path();
   if (bench.node == nullptr) return;
   report.memory = bench.node->memory();
   if (options.memory_only) return;
@@ -233,11 +220,8 @@ Result<Report> run_node_bench(const BenchOptions& options) {
   if (!scratch) return scratch.error();
   Bench bench{std::move(*scratch), {}, {}, {}, {}, {}};
   const bool bulk = options.verb == Verb::throughput;
-  const bool compare_with_memory =
-      bulk && options.ack == Ack::durable && options.with_floor && options.self;
-  if (auto opened = open_nodes(options, bench, compare_with_memory, progress); !opened) {
-    return opened.error();
-  }
+  const bool compare_with_memory = bulk && options.ack == Ack::durable && options.with_floor;
+  if (auto opened = open_node(options, bench, progress); !opened) return opened.error();
   Report report;
   report.options = options;
   describe(options, bench, report);
@@ -252,7 +236,10 @@ Result<Report> run_node_bench(const BenchOptions& options) {
     part.subject = bench.floor.get();
     parts.push_back(part);
   }
-  if (compare_with_memory) parts.push_back({bench.memory_publisher.get(), per_round});
+  if (compare_with_memory) {
+    bench.memory_publisher = make_publisher(options, bench, Ack::memory);
+    parts.push_back({bench.memory_publisher.get(), per_round});
+  }
   pin_to(options.client_cpu);
   if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
   report.result = parts[0].measured;
