@@ -201,7 +201,7 @@ void Core::route_open(shard::Command& command) {
     CHECK(commands_.ring(options_.id, core_of(shard_of(command.partition))).push(command));
     return;
   }
-  if (topic == nullptr && catalog_complete_ && now_ns_ >= wanted_at_ns_) {
+  if (topic == nullptr && catalog_complete() && now_ns_ >= wanted_at_ns_) {
     link::ControlEvent wanted;
     wanted.kind = link::ControlEventKind::topic_wanted;
     wanted.text.set(name);
@@ -209,7 +209,7 @@ void Core::route_open(shard::Command& command) {
   }
   shard::Event event;
   event.kind = shard::EventKind::opened;
-  event.status = catalog_complete_ ? shard::Status::unknown_topic : shard::Status::not_ready;
+  event.status = catalog_complete() ? shard::Status::unknown_topic : shard::Status::not_ready;
   event.protocol = command.protocol;
   event.session = command.session;
   event.stream = command.stream;
@@ -287,7 +287,7 @@ void Core::run_timers() {
   protocols_.listeners.flush(*effects_);
   protocols_.listeners.poll(now_ns_, *effects_);
   settle(ProtocolId::datagram, nullptr, 0);
-  if (serving_.get() == 0 && catalog_complete_ && protocols_.listeners.settled()) serving_.set(1);
+  if (serving_.get() == 0 && catalog_complete() && protocols_.listeners.settled()) serving_.set(1);
 }
 
 void Core::send_packets() {

@@ -67,6 +67,7 @@ class Core {
   // unsealed.
   base::Result<void> drain();
 
+  bool catalog_complete() const { return catalog_complete_.get() != 0; }  // any thread
   // All topics are known, to the listeners too: what is sent now is not lost. Any thread.
   bool is_serving() const { return serving_.get() != 0; }
   std::uint64_t now_ns() const { return now_ns_; }
@@ -181,7 +182,7 @@ class Core {
   bool worked_ = false;
   std::uint32_t quiet_turns_ = 0;
   std::uint32_t partition_count_ = 0;  // of all topics, on all cores
-  bool catalog_complete_ = false;
+  base::Counter catalog_complete_;
   base::Counter serving_;
 };
 

@@ -144,7 +144,7 @@ void Core::apply_mail(const link::MailboxMessage& message) {
         command.change = shard::TopicChange::catalog_complete;
         state.shard->apply_command(command, now_ns_);
       }
-      catalog_complete_ = true;
+      catalog_complete_.set(1);
       protocols_.listeners.ask_again();
       return;
   }

@@ -171,7 +171,10 @@ class Flood {
 
   // Random bytes from `from` to `to`, where something was before or not.
   std::uint32_t grow(std::byte* payload, std::uint32_t from, std::uint32_t to) {
-    for (std::uint32_t at = from; at < to; ++at) payload[at] = static_cast<std::byte>(random_());
+    for (std::uint32_t at = from; at < to; at += sizeof(std::uint64_t)) {
+      const std::uint64_t random = random_();
+      std::memcpy(payload + at, &random, std::min<std::size_t>(sizeof random, to - at));
+    }
     return to;
   }
 

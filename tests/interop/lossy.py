@@ -25,7 +25,6 @@ def run_lossy(directory, address_of):
         print(f"seed {seed}: {run.stdout.strip()}")
         assert run.returncode == 0, run.stderr
         # What the node kept is what its own command line reads, without any loss on the way.
-        assert up.topic_end("t") == RECORDS
         numbers = [int(line.rstrip(".")) for line in up.consume("t")]
         assert numbers == list(range(RECORDS))
         status = up.quiet_status()

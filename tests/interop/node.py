@@ -168,7 +168,8 @@ class Node:
         return self.status()["pids"]
 
     def topic_end(self, topic):
-        return sum(one["log_end"] for one in self.json("topic", "describe", topic)["offsets"])
+        """The sum of its partitions' ends, as they were shown last; a little after the fact."""
+        return sum(one.get("log_end", 0) for one in self.json("topic", "describe", topic)["offsets"])
 
     def consume(self, topic, *words):
         """All records of a topic as lines."""
