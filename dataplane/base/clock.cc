@@ -38,8 +38,8 @@ SystemClock::SystemClock() {
 }
 
 void SystemClock::anchor() {
-  // The two readings belong together only if nobody took the processor in between: of a few tries the
-  // one with the narrowest window counts.
+  // The two readings belong together only if nobody took the processor in between: of a few tries
+  // the one with the narrowest window counts.
   std::uint64_t tsc = 0;
   std::uint64_t ns = 0;
   std::uint64_t narrowest = ~0ULL;

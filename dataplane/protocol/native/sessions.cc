@@ -95,7 +95,8 @@ protocol::Disposition Sessions::handle_control(Session& session, const protocol:
 
 DropReason Sessions::on_ping(Session& session, const Ping& ping, std::uint64_t now_ns,
                              protocol::Effects& effects) {
-  // Buffers for fragments are few: who began a batch and sends no more of it is not kept by pings alone.
+  // Buffers for fragments are few: who began a batch and sends no more of it is not kept by pings
+  // alone.
   if (session.assembly != Reassembly::none && !session.stalled &&
       now_ns - session.last_data_ns >= assembly_timeout_ns) {
     begin_end(session, Status::idle_timeout);
