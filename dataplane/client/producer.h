@@ -14,10 +14,10 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/base/murmur2.h"
 #include "dataplane/base/units.h"
 #include "dataplane/client/lane.h"
 #include "dataplane/client/millrace.h"
-#include "dataplane/client/partitioner.h"
 #include "dataplane/client/pending_batch.h"
 #include "dataplane/client/session.h"
 
@@ -91,7 +91,7 @@ class Producer {
   Lane& lane_for(const Bytes& key) {
     if (lanes_.size() == 1) return *lanes_[0];
     if (!key) return *lanes_[keyless_lane_];
-    return *lanes_[partition_of(*key, static_cast<std::uint32_t>(lanes_.size()))];
+    return *lanes_[base::partition_of_key(*key, static_cast<std::uint32_t>(lanes_.size()))];
   }
   std::int64_t took(Lane& lane) {
     ++lane.next_sequence;

@@ -11,8 +11,7 @@ ROOMS = {
     "dataplane/port": ["dataplane/base"],
     "dataplane/net": ["dataplane/base"],
     "dataplane/gateway": ["dataplane/base", "dataplane/ring"],
-    # A shard is the one that appends: it builds on the journal.
-    "dataplane/shard": ["dataplane/base", "storage"],
+    "dataplane/shard": ["dataplane/base"],
     "dataplane/protocol": [
         "dataplane/base",
         "dataplane/shard/command.h",

@@ -1,8 +1,8 @@
-#include "dataplane/client/partitioner.h"
+#include "dataplane/base/murmur2.h"
 
 #include <gtest/gtest.h>
 
-namespace millrace::client {
+namespace millrace::base {
 namespace {
 
 // The vectors of Kafka's own UtilsTest.testMurmur2 (as signed 32-bit numbers there).
@@ -17,15 +17,15 @@ TEST(Partitioner, hashes_like_kafkas_own_clients) {
 }
 
 TEST(Partitioner, takes_the_hash_without_its_sign_bit) {
-  EXPECT_EQ(partition_of("21", 1'000'000'007),
+  EXPECT_EQ(partition_of_key("21", 1'000'000'007),
             (static_cast<std::uint32_t>(-973932308) & 0x7fff'ffffU) % 1'000'000'007);
-  EXPECT_EQ(partition_of("abc", 10), 479470107U % 10);
+  EXPECT_EQ(partition_of_key("abc", 10), 479470107U % 10);
 }
 
 TEST(Partitioner, gives_an_empty_key_one_partition_like_any_other) {
-  EXPECT_EQ(partition_of("", 7), partition_of(std::string_view(), 7));
-  EXPECT_LT(partition_of("", 7), 7U);
+  EXPECT_EQ(partition_of_key("", 7), partition_of_key(std::string_view(), 7));
+  EXPECT_LT(partition_of_key("", 7), 7U);
 }
 
 }  // namespace
-}  // namespace millrace::client
+}  // namespace millrace::base
