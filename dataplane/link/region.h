@@ -141,7 +141,7 @@ struct Region {
   base::Counter started_wall_ns;
   base::Counter recovery_bytes_done, recovery_bytes_total;
   base::Counter core_count, shard_count, port_count, partition_count;  // D
-  base::Counter catalog_ready;  // D: 1 once catalog_complete has been applied on every core
+  base::Counter catalog_ready;  // D: 1 once all cores and their listeners know the topics
   Text<16> durability;          // D: plp, fua, flush, unsafe
   Text<128> device;             // D
   Text<256> memory;             // D: "huge pages" or why not

@@ -48,6 +48,12 @@ bool has_capability(const HostView& host, int capability) {
   return ((parse_unsigned(field_after(*status, "CapEff:"), 16) >> capability) & 1) != 0;
 }
 
+// The capabilities that a process has there count for the namespace only, not for BPF.
+bool is_in_user_namespace(const HostView& host) {
+  const auto map = host.read("/proc/self/uid_map");
+  return map && map->find("4294967295") == std::string::npos;  // all ids: the host's own
+}
+
 Result<void> check_capability(const HostView& host, int capability, std::string_view name,
                               std::string_view purpose) {
   if (has_capability(host, capability)) return {};
@@ -125,6 +131,11 @@ Result<void> check_af_xdp(const HostView& host, const PortSpec& spec, std::uint6
   }
   if (!has_capability(host, cap_sys_admin)) {
     if (auto bpf = check_capability(host, cap_bpf, "CAP_BPF", "af_xdp"); !bpf) return bpf;
+  }
+  if (is_in_user_namespace(host)) {
+    return Error(ErrorCode::permission,
+                 "af_xdp needs CAP_BPF on the host itself, and this is a user namespace (a "
+                 "rootless container); run outside of it, or use kernel UDP or memif");
   }
   return check_memlock(host, locked_bytes, "af_xdp");
 }

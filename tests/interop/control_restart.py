@@ -47,7 +47,8 @@ class Load:
     def feed(self):
         while not self.ending.is_set():
             try:
-                self.producer.stdin.write("".join(f"{n}\n" for n in range(self.fed, self.fed + 100)))
+                numbers = range(self.fed, self.fed + 100)
+                self.producer.stdin.write("".join(f"{n}\n" for n in numbers))
                 self.producer.stdin.flush()
             except BrokenPipeError:
                 return  # its exit code tells

@@ -68,8 +68,10 @@ def topics_are_made_listed_described_and_deleted(directory):
         assert [one["partition"] for one in offsets()] == [0, 1, 2], offsets()
         assert node.eventually(lambda: all(one["present"] for one in offsets())), offsets()
         up.ok("produce", "orders", "--partition", "1", stdin="1\n2\n")
-        assert node.eventually(lambda: [one["log_end"] for one in offsets()] == [0, 2, 0]), offsets()
-        assert "orders" in up.ok("topic", "list") and "LOG-END" in up.ok("topic", "describe", "orders")
+        assert node.eventually(
+            lambda: [one["log_end"] for one in offsets()] == [0, 2, 0]), offsets()
+        assert "orders" in up.ok("topic", "list")
+        assert "LOG-END" in up.ok("topic", "describe", "orders")
         assert up.json("topic", "delete", "orders")["name"] == "orders"
         assert up.json("topic", "list")["topics"] == []
         up.ok("topic", "create", "orders")

@@ -169,7 +169,8 @@ class Node:
 
     def topic_end(self, topic):
         """The sum of its partitions' ends, as they were shown last; a little after the fact."""
-        return sum(one.get("log_end", 0) for one in self.json("topic", "describe", topic)["offsets"])
+        offsets = self.json("topic", "describe", topic)["offsets"]
+        return sum(one.get("log_end", 0) for one in offsets)
 
     def consume(self, topic, *words):
         """All records of a topic as lines."""

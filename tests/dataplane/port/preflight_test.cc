@@ -116,6 +116,14 @@ TEST_F(PreflightTest, af_xdp_needs_its_interface_and_capabilities) {
   expect_trouble("af_xdp:iface=a_name_of_16_lett,ip=10.0.0.1", "longer than 15", "interface name");
 }
 
+TEST_F(PreflightTest, af_xdp_in_a_user_namespace_is_refused_whatever_its_capabilities) {
+  write("/proc/thread-self/net/dev", interfaces);
+  write("/proc/self/uid_map", "         0          0 4294967295\n");
+  EXPECT_EQ(trouble("af_xdp:iface=veth0,ip=10.0.0.1"), "");
+  write("/proc/self/uid_map", "         0       1000          1\n");
+  expect_trouble("af_xdp:iface=veth0,ip=10.0.0.1", "this is a user namespace", "kernel UDP");
+}
+
 TEST_F(PreflightTest, memory_that_may_not_be_locked_is_named_with_three_ways_out) {
   const std::string spec = "af_xdp:iface=veth0,ip=10.0.0.1";
   write("/proc/thread-self/net/dev", interfaces);
