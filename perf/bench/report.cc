@@ -124,6 +124,7 @@ json to_json(const Report& report) {
       {"partitions", is_floor(report) ? json() : json(options.partitions)},
       {"batch_bytes", is_bulk(report) ? json(options.batch_bytes) : json()},
       {"frame_bytes", report.frame_bytes == 0 ? json() : json(report.frame_bytes)},
+      {"packets_repaired", report.packets_repaired ? json(*report.packets_repaired) : json()},
       {"floor", report.floor_name.empty() ? json() : json(report.floor_name)},
       {"live_path", report.live_path.empty() ? json() : json(report.live_path)},
       {"device", report.device.empty() ? json() : json(report.device)},
@@ -166,6 +167,9 @@ std::string to_table(const Report& report) {
     counted += fmt::format(
         ", {} partitions, batches of {}", options.partitions,
         options.batch_bytes == 0 ? "one packet" : fmt::format("{} B", options.batch_bytes));
+  }
+  if (report.packets_repaired.value_or(0) > 0) {
+    counted += fmt::format(", {} packets sent again", *report.packets_repaired);
   }
   rows.emplace_back("count", counted);
   if (!report.durability.empty()) {

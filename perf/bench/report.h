@@ -18,10 +18,11 @@ struct Report {
   std::uint32_t frame_bytes = 0;            // of the floor's frames; 0: none
   std::optional<Measured> in_memory = {};   // throughput, durable: the same, acknowledged in memory
   std::optional<Measured> sequential = {};  // the disk floor: large writes
-  std::string durability = {};              // empty: nothing is kept
-  std::string device = {};                  // under the data
-  std::string memory = {};                  // huge or ordinary pages
-  std::string live_path = {};               // of the client's port
+  std::optional<std::uint64_t> packets_repaired = {};  // sent again by the client, warm-up too
+  std::string durability = {};                         // empty: nothing is kept
+  std::string device = {};                             // under the data
+  std::string memory = {};                             // huge or ordinary pages
+  std::string live_path = {};                          // of the client's port
 };
 
 // What the target compares with: the lesser of the figure in memory and what the disk floor writes,

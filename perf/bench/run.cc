@@ -243,6 +243,10 @@ Result<Report> run_node_bench(const BenchOptions& options) {
   pin_to(options.client_cpu);
   if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
   report.result = parts[0].measured;
+  mr_stats stats{};
+  if (mr_get_stats(bench.client->raw(), &stats) == MR_OK) {
+    report.packets_repaired = stats.packets_repaired;
+  }
   if (options.with_floor) report.floor = parts[1].measured;
   if (compare_with_memory) report.in_memory = parts[2].measured;
   return report;
