@@ -103,10 +103,9 @@ std::uint32_t Log::slot_of(base::PartitionId id) const {
 std::uint32_t Log::create_partition(base::PartitionId id) {
   if (const std::uint32_t slot = slot_of(id); slot != none) return slot;
   std::uint32_t slot = none;
-  if (free_slots_ > 0) {
-    for (slot = 0; partitions_[slot].used; ++slot) {
-    }
-    --free_slots_;
+  if (first_free_ != none) {
+    slot = first_free_;
+    first_free_ = partitions_[slot].next_free;
   } else if (slots_used_ < partitions_.size()) {
     slot = slots_used_++;
   } else {
@@ -142,8 +141,9 @@ void Log::remove_partition(std::uint32_t slot) {
   slot_table_[hole] = 0;
   index_.clear(partitions_[slot].index);
   partitions_[slot] = Partition();
-  ++free_slots_;
-  trim_journal();
+  partitions_[slot].next_free = first_free_;
+  first_free_ = slot;
+  trim_wanted_ = true;
 }
 
 void Log::drop_uncatalogued() {
@@ -154,6 +154,8 @@ void Log::drop_uncatalogued() {
 }
 
 void Log::trim_journal() {
+  if (!trim_wanted_) return;
+  trim_wanted_ = false;
   base::Position oldest = journal_->append_position();
   for (std::uint32_t slot = 0; slot < slots_used_; ++slot) {
     const Partition& partition = partitions_[slot];

@@ -41,6 +41,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   struct Partition {
     base::PartitionId id{};
     bool used = false;
+    std::uint32_t next_free = none;
     bool in_catalog = false;
     bool damaged =
         false;  // bytes that were acknowledged are missing in [damage_first, damage_last]
@@ -69,6 +70,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   void drop_uncatalogued();
   const Partition& partition(std::uint32_t slot) const { return partitions_[slot]; }
   std::uint32_t slots_used() const { return slots_used_; }  // slots from here on were never used
+  // Gives the journal back what removed partitions held. One walk over all partitions, and only
+  // after a removal.
+  void trim_journal();
   void set_in_catalog(std::uint32_t slot) { partitions_[slot].in_catalog = true; }
   void refresh_durable_end(std::uint32_t slot);
 
@@ -161,7 +165,6 @@ class Log final : private RecoveryVisitor, private DiskHandler {
                                    std::uint32_t& buffer, ReadStatus& status);
   // narrow: only the blocks of these bytes, after a wider read failed.
   void start_read(base::Position position, std::uint32_t bytes, bool narrow);
-  void trim_journal();
   std::uint32_t hash_slot(base::PartitionId id) const;
 
   LogOptions options_;
@@ -170,7 +173,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   std::span<Partition> partitions_;
   std::span<std::uint32_t> slot_table_;  // open addressing: slot + 1, 0 empty
   std::uint32_t slots_used_ = 0;
-  std::uint32_t free_slots_ = 0;  // among the used
+  std::uint32_t first_free_ = none;
+  bool trim_wanted_ = false;
   std::array<ReadBuffer, read_buffers_max> buffers_;
   std::array<std::uint64_t, readers_max> consumed_{};
   std::array<Lent, readers_max> lent_{};

@@ -216,6 +216,7 @@ void Producer::on_ack(Lane& lane, const native::AckEntry& entry) {
 // Gives back what is acknowledged at the level chosen. A batch whose packets are not all
 // acknowledged may still be asked for, and stays.
 void Producer::release(Lane& lane) {
+  acks_moved_ = true;
   const std::uint64_t acked = lane.acked[static_cast<std::uint32_t>(options_.ack)];
   const std::uint64_t acked_pkt_seq = session_.connection.send_window().acked_upto();
   while (lane.oldest != nullptr && acked >= lane.oldest->end_sequence) {
@@ -407,6 +408,16 @@ std::int64_t Producer::acked_record(Level level) const {
 }
 
 int Producer::poll_acks(mr_acks& acks) {
+  constexpr std::uint64_t walk_ns_per_lane = 200;
+  if (lanes_.size() > 1) {
+    const bool too_soon = session_.now_ns < acks_at_ns_ + lanes_.size() * walk_ns_per_lane;
+    if (status_ == MR_OK && (!acks_moved_ || too_soon)) {
+      acks = acks_;
+      return 0;
+    }
+    acks_moved_ = false;
+    acks_at_ns_ = session_.now_ns;
+  }
   mr_acks now = {std::max(acks_.memory, acked_record(Level::memory)),
                  std::max(acks_.replicated, acked_record(Level::replicated)),
                  std::max(acks_.durable, acked_record(Level::durable))};

@@ -124,6 +124,10 @@ class Producer {
   std::uint32_t keyless_lane_ = 0;  // where records without a key go until its batch is sealed
   std::int64_t next_record_ = 0;    // several lanes
   mr_acks acks_{0, 0, 0};           // as last given out
+  // Over many lanes the watermarks cost a walk over all, so they are looked at when something
+  // moved, and no oftener than keeps that walk a small part of the time.
+  bool acks_moved_ = false;
+  std::uint64_t acks_at_ns_ = 0;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<Lane*> gathering_;  // lanes with an open batch
   std::unique_ptr<BatchPool> pool_;

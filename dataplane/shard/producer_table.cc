@@ -176,14 +176,4 @@ void ProducerTable::erase(std::uint32_t hole) {
   --size_;
 }
 
-void ProducerTable::remove_partition(base::PartitionId partition) {
-  for (std::uint32_t at = 0; at < table_.size();) {
-    if (table_[at].id != base::no_producer_id && table_[at].partition == partition) {
-      erase(at);  // may move another into this place, so it is looked at again
-    } else {
-      ++at;
-    }
-  }
-}
-
 }  // namespace millrace::shard

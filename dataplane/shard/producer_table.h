@@ -64,7 +64,18 @@ class ProducerTable {
                std::int32_t base_sequence, std::int32_t last_sequence, base::Offset base_offset);
   // After the last one: from now on every producer counts as just heard of.
   void finish_recovery(std::uint64_t now_ns);
-  void remove_partition(base::PartitionId partition);
+  // Forgets the producers of partitions for which is_gone(partition) says so: one walk over the
+  // table.
+  template <typename IsGone>
+  void sweep(IsGone is_gone) {
+    for (std::uint32_t at = 0; at < table_.size();) {
+      if (table_[at].id != base::no_producer_id && is_gone(table_[at].partition)) {
+        erase(at);  // may move another into this place, so it is looked at again
+      } else {
+        ++at;
+      }
+    }
+  }
 
   std::uint32_t size() const { return size_; }
 

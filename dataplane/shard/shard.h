@@ -80,6 +80,7 @@ class Shard {
   Event describe(const Slice& slice, std::uint32_t slot) const;
   void end_subscription(std::uint32_t index, Status status);
   bool announce_durable();
+  void forget_removed();
   std::uint32_t push_to(std::uint32_t index, std::uint32_t slices_left);
   void wake_cold();
 
@@ -92,6 +93,7 @@ class Shard {
   std::uint32_t reads_waiting_count_ = 0;
   std::array<base::Position, LogT::readers_max> announced_{};
   std::uint64_t reads_seen_ = 0;
+  bool partitions_removed_ = false;
   ShardCounters counters_;
 };
 

@@ -237,6 +237,7 @@ void Shard<LogT, OutboxT>::handle_close(const Command& command) {
 template <class LogT, class OutboxT>
 bool Shard<LogT, OutboxT>::push_events() {
   bool worked = announce_durable();
+  if (partitions_removed_) forget_removed();
   wake_cold();
   subscriptions_.take_woken();
   std::uint32_t slices_left = slices_per_turn;
@@ -248,6 +249,15 @@ bool Shard<LogT, OutboxT>::push_events() {
     worked = true;
   }
   return worked;
+}
+
+// Once for all that one turn removed: a topic may have had ten thousand partitions.
+template <class LogT, class OutboxT>
+void Shard<LogT, OutboxT>::forget_removed() {
+  partitions_removed_ = false;
+  producers_.sweep(
+      [this](base::PartitionId partition) { return log_.slot_of(partition) == LogT::none; });
+  log_.trim_journal();
 }
 
 // Serves the subscription in front of the ready queue; returns the slices it used, at least one.
@@ -370,11 +380,12 @@ void Shard<LogT, OutboxT>::handle_topic_change(const Command& command) {
       while (subscriptions_.first_of_partition(slot) != Pool::none) {
         end_subscription(subscriptions_.first_of_partition(slot), Status::unknown_topic);
       }
-      producers_.remove_partition(command.partition);
       log_.remove_partition(slot);
+      partitions_removed_ = true;
       return;
     case TopicChange::catalog_complete:
       log_.drop_uncatalogued();
+      partitions_removed_ = true;
       return;
   }
 }

@@ -158,6 +158,7 @@ TEST(Log, the_space_of_a_removed_partition_is_used_again) {
     at.expect_readable(partition);
     if (partition == 10) at.log->remove_partition(at.slot(1));
     at.log->remove_partition(at.slot(partition));
+    at.log->trim_journal();
     at.turn();
     at.turn();
     EXPECT_EQ(at.log->slot_of(base::PartitionId{partition}), Log::none);
@@ -175,11 +176,13 @@ TEST(Log, a_partition_that_stays_keeps_the_journal_from_being_trimmed) {
     ASSERT_LT(partition, 30U);
     for (int i = 0; i < 5 && !at.log->full(); ++i) at.append_durably(partition, 900'000);
     at.log->remove_partition(at.slot(partition));
+    at.log->trim_journal();
     at.turn();
     at.turn();
   }
   at.expect_readable(1);
   at.log->remove_partition(at.slot(1));
+  at.log->trim_journal();
   at.turn();
   at.turn();
   EXPECT_FALSE(at.log->full());

@@ -109,7 +109,7 @@ TEST_F(ProducerTableTest, every_producer_is_found_again_after_many_were_removed)
     ASSERT_EQ(verdict.status, Status::ok);
     ProducerTable::accept(*verdict.producer, 0, 0, i);
   }
-  table_.remove_partition(other);
+  table_.sweep([](base::PartitionId gone) { return gone == other; });
   EXPECT_EQ(table_.size(), producers_max / 2);
   for (std::uint32_t i = 0; i < producers_max; i += 2) {
     const auto verdict = table_.check(partition, 500 + i, 0, 0, 0, 1);
