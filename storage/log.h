@@ -35,6 +35,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
  public:
   static constexpr std::uint32_t none = 0xffff'ffffU;
   static constexpr std::uint32_t readers_max = 16;
+  static constexpr std::uint64_t room_bytes_max =
+      batch_bytes_max;  // append_room_bytes says no more
   static constexpr std::uint32_t read_buffers_max = 64;
   static constexpr std::uint32_t read_window_bytes = 256 * 1024;
 

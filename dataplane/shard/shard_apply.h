@@ -370,6 +370,7 @@ void Shard<LogT, OutboxT>::handle_topic_change(const Command& command) {
   const std::uint32_t slot = log_.slot_of(command.partition);
   switch (command.change) {
     case TopicChange::created: {
+      if (partitions_removed_) forget_removed();
       // One too many is left out, and unknown to whoever asks: the catalog is another process's.
       const std::uint32_t made = log_.create_partition(command.partition);
       if (made != LogT::none) log_.set_in_catalog(made);
@@ -394,7 +395,7 @@ template <class LogT, class OutboxT>
 std::uint64_t Shard<LogT, OutboxT>::append_room_bytes() const {
   const std::uint64_t room = log_.append_room_bytes();
   // Asked often and nearly always large; why it is small is asked only then.
-  if (room >= push_bytes_max) return room;
+  if (room >= LogT::room_bytes_max) return room;
   return log_.failed() || log_.full() ? ~0ULL : room;
 }
 
