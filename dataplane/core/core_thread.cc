@@ -75,6 +75,7 @@ std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
 void CoreThread::run() {
   if (auto started = start(); !started) {
     failure_ = started.error().message();
+    tear_down();
     phase_.set(static_cast<std::uint64_t>(Phase::failed));
     return;
   }
@@ -84,12 +85,17 @@ void CoreThread::run() {
   loop();
   base::unseal();
   if (auto drained = core_->drain(); !drained) failure_ = drained.error().message();
+  tear_down();
+  phase_.set(static_cast<std::uint64_t>(Phase::done));
+}
+
+// On this thread: the kernel lets no other one use the ring.
+void CoreThread::tear_down() {
   core_.reset();
   kernel_ports_.clear();
   disk_.reset();
   uring_.reset();
   if (parts_.dpdk != nullptr) parts_.dpdk->unregister_thread();
-  phase_.set(static_cast<std::uint64_t>(Phase::done));
 }
 
 void CoreThread::loop() {

@@ -40,7 +40,7 @@ struct NodeParts {
   std::uint16_t native_udp_port = 7070;
   port::DpdkEnv* dpdk = nullptr;
   base::Counter go{};    // 1: every core is ready
-  base::Counter stop{};  // 1: drain and leave
+  base::Counter stop{};  // 1: drain and leave; nobody prepares journal files any more
 };
 
 class CoreThread {
@@ -67,6 +67,7 @@ class CoreThread {
   base::Result<void> open_shard();
   base::Result<void> open_ports();
   void loop();
+  void tear_down();
 
   NodeParts& parts_;
   base::CoreId id_;
