@@ -72,7 +72,7 @@ std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
 void CoreThread::run() {
   if (auto started = start(); !started) {
     failure_ = started.error().message();
-    release();
+    tear_down();
     phase_.set(static_cast<std::uint64_t>(Phase::failed));
     return;
   }
@@ -82,12 +82,12 @@ void CoreThread::run() {
   loop();
   base::unseal();
   if (auto drained = core_->drain(); !drained) failure_ = drained.error().message();
-  release();
+  tear_down();
   phase_.set(static_cast<std::uint64_t>(Phase::done));
 }
 
-// On this thread: the kernel takes orders for an io_uring from the thread that made it only.
-void CoreThread::release() {
+// On this thread: the kernel lets no other one use the ring.
+void CoreThread::tear_down() {
   journal_ = nullptr;
   core_.reset();
   kernel_ports_.clear();

@@ -39,9 +39,8 @@ struct NodeParts {
   std::vector<std::unique_ptr<port::EthDevice>> devices{};
   std::uint16_t native_udp_port = 7070;
   port::DpdkEnv* dpdk = nullptr;
-  base::Counter go{};          // 1: every core is ready
-  base::Counter stop{};        // 1: drain and leave
-  base::Counter stop_asked{};  // 1: by a signal; cores are stopped once housekeeping is out of them
+  base::Counter go{};    // 1: every core is ready
+  base::Counter stop{};  // 1: drain and leave; nobody prepares journal files any more
 };
 
 class CoreThread {
@@ -69,7 +68,7 @@ class CoreThread {
   base::Result<void> prepare_at_start();
   base::Result<void> open_ports();
   void loop();
-  void release();
+  void tear_down();
 
   NodeParts& parts_;
   base::CoreId id_;

@@ -27,11 +27,9 @@ using base::ErrorCode;
 
 constexpr auto housekeeping_interval = std::chrono::milliseconds(5);
 
-base::Counter* stop_requested = nullptr;
+base::Counter stop_requested;
 
-void on_stop_signal(int) {
-  if (stop_requested != nullptr) stop_requested->set(1);
-}
+void on_stop_signal(int) { stop_requested.set(1); }
 
 // Everything this data plane writes starts at zero; the rings keep their indices.
 void reset_region(link::Region& region) {
@@ -156,7 +154,7 @@ class Node {
  private:
   base::Result<void> make_arenas();
   base::Result<void> start_cores(NodeParts& parts);
-  base::Result<void> keep_house(NodeParts& parts);
+  base::Result<void> keep_house();
   void stop_cores(NodeParts& parts);
 
   const NodeOptions& options_;
@@ -209,11 +207,9 @@ base::Result<void> Node::run() {
   std::vector<port::PortSpec> devices;
   if (auto parsed = parse_ports(parts, devices); !parsed) return parsed.error();
   if (auto opened = open_devices(parts, devices); !opened) return opened.error();
-  stop_requested = &parts.stop_asked;
   base::Result<void> result = start_cores(parts);
-  if (result) result = keep_house(parts);
+  if (result) result = keep_house();
   stop_cores(parts);
-  stop_requested = nullptr;
   for (const auto& core : cores_) {
     if (result && !core->failure().empty()) result = Error(ErrorCode::io, "{}", core->failure());
   }
@@ -243,8 +239,8 @@ base::Result<void> Node::start_cores(NodeParts& parts) {
   return {};
 }
 
-base::Result<void> Node::keep_house(NodeParts& parts) {
-  while (parts.stop_asked.get() == 0) {
+base::Result<void> Node::keep_house() {
+  while (stop_requested.get() == 0) {
     bool worked = false;
     bool serving = true;
     for (const auto& core : cores_) {
@@ -297,6 +293,7 @@ int run_node(const NodeOptions& options) {
                               options.data_directory, error.message()));
     }
   }
+  stop_requested.set(0);
   struct sigaction action = {};
   action.sa_handler = on_stop_signal;
   sigaction(SIGTERM, &action, nullptr);
