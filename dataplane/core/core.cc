@@ -26,7 +26,8 @@ bool Core::run_turn() {
   worked_ |= drain_mailbox();
   // What the kernel received was announced by the Uring, so on a quiet turn only the others are
   // asked.
-  const bool ask_all = worked_ || (quiet_turns_ + 1) % quiet_turns_max == 0;
+  const bool ask_all =
+      worked_ || now_ns_ >= quiet_until_ns_ || (quiet_turns_ + 1) % quiet_turns_max == 0;
   for (std::uint16_t i = 0; i < ports_.size(); ++i) {
     PortState& state = ports_[i];
     const bool waiting = state.rx_more || state.rx_next != state.rx_count;
@@ -43,13 +44,14 @@ bool Core::run_turn() {
   block_.turns.add();
   if (worked_) block_.busy_turns.add();
   if (now_ns_ >= publish_at_ns_) publish();
+  quiet_until_ns_ = now_ns_ + quiet_ns_max;
   return worked_;
 }
 
 // Nothing came in. What else there is to do (timers, disks that complete by being asked) can wait a
 // few such turns, which are short and so see the next packet sooner.
 bool Core::is_quiet() {
-  if (worked_ || commands_blocked_) return false;
+  if (worked_ || commands_blocked_ || now_ns_ >= quiet_until_ns_) return false;
   for (CommandMesh::Ring& ring : commands_.row(options_.id)) {
     if (ring.peek() != nullptr) return false;
   }

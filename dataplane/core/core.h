@@ -79,6 +79,7 @@ class Core {
   static constexpr std::uint32_t events_per_turn = 1024;
   static constexpr std::uint32_t mailbox_per_turn = 8;
   static constexpr std::uint32_t quiet_turns_max = 8;
+  static constexpr std::uint64_t quiet_ns_max = 10'000;
   static constexpr std::uint32_t publish_slots = 2048;
   static constexpr std::uint64_t publish_interval_ns = 20'000'000;
   static constexpr std::uint64_t turn_budget_ns = 100'000;
@@ -181,6 +182,7 @@ class Core {
   bool commands_blocked_ = false;  // a shard left a command in its ring
   bool worked_ = false;
   std::uint32_t quiet_turns_ = 0;
+  std::uint64_t quiet_until_ns_ = 0;
   std::uint32_t partition_count_ = 0;  // of all topics, on all cores
   base::Counter catalog_complete_;
   base::Counter serving_;

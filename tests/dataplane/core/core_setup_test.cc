@@ -172,7 +172,7 @@ TEST(CoreSleep, a_core_may_sleep_until_its_next_deadline_and_not_while_bytes_gat
   node.turns(5);
   EXPECT_GT(node.at().core.sleep_ns_max(), base::ms_ns);
   EXPECT_LE(node.at().core.sleep_ns_max(), 20 * base::ms_ns);
-  EXPECT_FALSE(node.at().core.writes_in_flight());
+  EXPECT_FALSE(node.at().core.writes_awaited());
   PeerGuests guests(node);
   Peer& writer = guests.add(100);
   ASSERT_TRUE(guests.connect());

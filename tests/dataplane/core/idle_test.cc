@@ -42,19 +42,31 @@ TEST(IdlePolicy, sleep_between_polls_grows_with_the_silence) {
   }
 }
 
-TEST(IdlePolicy, a_dedicated_core_only_sleeps_while_a_write_is_out) {
+TEST(IdlePolicy, a_dedicated_core_only_sleeps_while_a_write_is_awaited) {
   IdlePolicy idle;
   idle.never_sleep = true;
   EXPECT_EQ(idle.sleep_ns(1000 * ms_ns, false, far_ns), 0U);
   EXPECT_GT(idle.sleep_ns(1000 * ms_ns, true, far_ns), 0U);
 }
 
-TEST(IdlePolicy, a_write_that_is_out_is_waited_for_soon_and_not_past_what_polling_allows) {
+TEST(IdlePolicy, an_awaited_write_is_slept_for_unless_a_port_must_be_polled_meanwhile) {
   IdlePolicy idle;
-  EXPECT_EQ(idle.sleep_ns(idle.spin_while_writing_ns - 1, true, far_ns), 0U);
-  EXPECT_EQ(idle.sleep_ns(idle.spin_while_writing_ns, true, far_ns), ms_ns);
+  EXPECT_EQ(idle.sleep_ns(us_ns, true, far_ns), ms_ns);
   idle.polled_ports = true;
-  EXPECT_EQ(idle.sleep_ns(idle.spin_while_writing_ns, true, far_ns), 20 * us_ns);
+  EXPECT_EQ(idle.sleep_ns(us_ns, true, far_ns), 0U);
+}
+
+TEST(IdlePolicy, the_cheap_question_never_forbids_what_sleep_would_allow) {
+  for (const bool polled : {false, true}) {
+    for (const bool writing : {false, true}) {
+      IdlePolicy idle;
+      idle.polled_ports = polled;
+      for (std::uint64_t silent_ns = us_ns; silent_ns < 10 * ms_ns; silent_ns *= 2) {
+        EXPECT_TRUE(idle.sleep_ns(silent_ns, writing, far_ns) == 0 || idle.may_rest(silent_ns));
+      }
+    }
+  }
+  EXPECT_FALSE(IdlePolicy().may_rest(0));
 }
 
 }  // namespace
