@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 
+#include "dataplane/base/murmur2.h"
 #include "tests/dataplane/client/world.h"
 
 namespace millrace::client {
@@ -179,7 +180,7 @@ TEST(Client, spreads_keys_over_all_partitions_as_kafka_does) {
   for (int i = 0; i < 300; ++i) {
     const std::string key = "key " + std::to_string(i);
     EXPECT_EQ(world.offer(producer, key, text(i)), i);
-    ++expected[partition_of(key, 5)];
+    ++expected[base::partition_of_key(key, 5)];
     if (i % 10 == 0) world.turn();
   }
   ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
@@ -212,7 +213,7 @@ TEST(Client, never_reports_a_record_acknowledged_before_its_partition_has_it) {
   for (int i = 0; i < 2000; ++i) {
     const std::string key = std::to_string(i * 7919);
     ASSERT_EQ(world.offer(producer, key, text(i)), i);
-    lane_of.push_back(partition_of(key, 3));
+    lane_of.push_back(base::partition_of_key(key, 3));
     world.turn();
     mr_acks acks;
     producer->poll_acks(acks);
