@@ -114,7 +114,6 @@ TEST(Shards, two_cores_on_two_threads_serve_each_others_partitions) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const auto& worker : workers) worker->expect_in_order();
-  workers.clear();
   node.turns(100);
   for (std::uint32_t i = 0; i < cores; ++i) {
     EXPECT_TRUE(node.at(i).core.drain().has_value());
