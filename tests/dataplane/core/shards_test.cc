@@ -53,7 +53,7 @@ class Worker {
       base::unseal();
       offer();
       guest_.poll();
-      if (has_everything()) mine.set(1);
+      if (has_everything() || refused()) mine.set(1);
     }
   }
   // Everything from everybody, and what one guest wrote to one partition in its order.
@@ -85,6 +85,11 @@ class Worker {
     return guest_.records.size() >= records_all &&
            std::all_of(producers_.begin(), producers_.end(),
                        [](const client::Producer* p) { return p->drained(); });
+  }
+
+  bool refused() const {
+    return std::any_of(producers_.begin(), producers_.end(),
+                       [](const client::Producer* p) { return p->status() != MR_OK; });
   }
 
   TestNode& node_;
