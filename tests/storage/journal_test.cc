@@ -92,12 +92,12 @@ TEST(Journal, bytes_nobody_waits_for_gather_for_a_while) {
   EXPECT_EQ(at.disk.writes_started(), 1U);
   EXPECT_EQ(at.journal->durable_position(), block_bytes);
   at.turn(10 * at.options.gather_ns);
-  EXPECT_EQ(at.disk.writes_started(), 1U);  // nothing, however long it waits
-  at.append(1, 300'000, 7, false);          // enough to be worth a write
+  EXPECT_EQ(at.disk.writes_started(), 1U);                       // nothing, however long it waits
+  for (int i = 1; i <= 2; ++i) at.append(i, 600'000, 7, false);  // enough to be worth a write
   at.turn(0);
   EXPECT_EQ(at.disk.writes_started(), 2U);
-  at.append(2, 100, 7, false);
-  at.append(3, 100, 7, true);  // takes along what gathered before it
+  at.append(3, 100, 7, false);
+  at.append(4, 100, 7, true);  // takes along what gathered before it
   at.turn(0);
   EXPECT_EQ(at.disk.writes_started(), 3U);
 }
