@@ -21,7 +21,10 @@ port::RxFrame frame_of(const protocol::Datagram& datagram) {
 
 // The walk. Ten functions in this order, each on all that the one before it brought.
 bool Core::run_turn() {
-  now_ns_ = clock_.monotonic_ns();
+  const std::uint64_t last_ns = std::exchange(now_ns_, clock_.monotonic_ns());
+  block_.turns.add();
+  if (!rested_ && now_ns_ - last_ns > turn_budget_ns) block_.slow_turns.add();
+  rested_ = false;
   worked_ = uring_.reap(256) > 0;
   worked_ |= drain_mailbox();
   // What the kernel received was announced by the Uring, so on a quiet turn only the others are
@@ -41,7 +44,6 @@ bool Core::run_turn() {
   release_held();
   for (ShardState& state : shards_) state.log->journal().submit_writes(now_ns_);
   uring_.submit();
-  block_.turns.add();
   if (worked_) block_.busy_turns.add();
   if (now_ns_ >= publish_at_ns_) publish();
   quiet_until_ns_ = now_ns_ + quiet_ns_max;

@@ -59,7 +59,10 @@ class Core {
   // A write is out and somebody waits for it (or for the room it will make).
   bool writes_awaited() const;
   // Lets whatever else is ready to run on this CPU do so, without sleeping.
-  void give_way() { base::Uring::give_way(); }
+  void give_way() {
+    rested_ = true;
+    base::Uring::give_way();
+  }
   // Sleeps in the Uring until a completion comes or the time is over; true when one came.
   bool sleep(std::uint64_t ns);
 
@@ -81,6 +84,8 @@ class Core {
   static constexpr std::uint32_t quiet_turns_max = 8;
   static constexpr std::uint64_t quiet_ns_max = 10'000;
   static constexpr std::uint32_t publish_slots = 2048;
+  static constexpr std::uint64_t refresh_interval_ns =
+      1'000'000'000;  // asks devices, by system calls
   static constexpr std::uint64_t publish_interval_ns = 20'000'000;
   static constexpr std::uint64_t turn_budget_ns = 100'000;
 
@@ -183,6 +188,8 @@ class Core {
   bool worked_ = false;
   std::uint32_t quiet_turns_ = 0;
   std::uint64_t quiet_until_ns_ = 0;
+  bool rested_ = true;  // the time since the last turn was not that turn's
+  std::uint64_t refresh_at_ns_ = 0;
   std::uint32_t partition_count_ = 0;  // of all topics, on all cores
   base::Counter catalog_complete_;
   base::Counter serving_;

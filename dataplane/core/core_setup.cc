@@ -88,6 +88,7 @@ bool Core::holds_frames() const {
 }
 
 bool Core::sleep(std::uint64_t ns) {
+  rested_ = true;
   block_.sleeps.add();
   return uring_.wait(ns, 256) > 0;
 }
@@ -163,10 +164,12 @@ void Core::change_partitions(const shard::Topic& topic, shard::TopicChange chang
 
 void Core::publish() {
   publish_at_ns_ = now_ns_ + publish_interval_ns;
+  const bool refresh = now_ns_ >= refresh_at_ns_;
+  if (refresh) refresh_at_ns_ = now_ns_ + refresh_interval_ns;
   for (std::uint16_t i = 0; i < ports_.size(); ++i) {
     PortState& state = ports_[i];
     const port::PortCounters& from = state.port->counters();
-    state.port->refresh_counters();
+    if (refresh) state.port->refresh_counters();
     state.block->rx_packets.set(from.rx_packets.get());
     state.block->rx_bytes.set(from.rx_bytes.get());
     state.block->tx_packets.set(from.tx_packets.get());
@@ -259,6 +262,7 @@ base::Result<void> Core::drain() {
   for (ShardState& state : shards_) {
     if (auto closed = state.log->journal().close(); !closed) result = closed.error();
   }
+  refresh_at_ns_ = 0;
   publish();
   for (PortState& state : ports_) {
     state.port->discard_frames(

@@ -2,7 +2,6 @@
 // Core:  run() is the thread's whole body; the rest is for the main thread.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>

@@ -64,7 +64,6 @@ bool TopicTable::add(const Topic& topic) {
     ++size_;
   }
   topics_[table_[at] - 1].used = true;
-  ++version_;
   return true;
 }
 
@@ -84,7 +83,6 @@ void TopicTable::remove(base::TopicId id) {
   table_[hole] = 0;
   slot = Topic();
   --size_;
-  ++version_;
 }
 
 }  // namespace millrace::shard

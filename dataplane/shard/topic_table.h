@@ -39,8 +39,6 @@ class TopicTable {
   bool add(const Topic& topic);
   void remove(base::TopicId id);
 
-  // Changes with every add and remove, so a cached lookup knows when it is old.
-  std::uint64_t version() const { return version_; }
   std::uint32_t size() const { return size_; }
 
  private:
@@ -51,7 +49,6 @@ class TopicTable {
   std::span<std::uint32_t> table_;  // open addressing by name: index + 1, 0 empty
   std::uint32_t high_ = 0;          // topics_ from here on were never used
   std::uint32_t size_ = 0;
-  std::uint64_t version_ = 1;
 };
 
 }  // namespace millrace::shard

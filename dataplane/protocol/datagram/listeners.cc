@@ -109,13 +109,6 @@ std::uint64_t Listeners::arena_bytes() {
   return static_cast<std::uint64_t>(batches_max) * batch_buffer_bytes + 4096;
 }
 
-bool Listeners::owns(std::uint16_t udp_port) const {
-  for (const Listener& listener : listeners_) {
-    if (listener.spec.udp_port == udp_port) return true;
-  }
-  return false;
-}
-
 Listeners::Listener* Listeners::find(std::uint16_t udp_port) {
   for (Listener& listener : listeners_) {
     if (listener.spec.udp_port == udp_port) return &listener;
@@ -130,7 +123,8 @@ protocol::Disposition Listeners::handle_request(const protocol::Datagram& datagr
   if (!listener->known) return {.reason = base::DropReason::unknown_topic};
   if (listener->refusing && effects.append_room_bytes == ~0ULL)
     return {.reason = base::DropReason::log_refused};
-  const SourceText source = source_text(datagram.peer.ipv4);
+  SourceText source{};
+  if (listener->spec.key == Key::source) source = source_text(datagram.peer.ipv4);
   std::string_view rest = text_of(datagram.data, datagram.bytes);
   const std::uint16_t port_index = datagram.peer.port_index;
   if (listener->spec.framing == Framing::datagram) {

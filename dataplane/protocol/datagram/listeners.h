@@ -46,7 +46,6 @@ class Listeners {
   Listeners(std::vector<ListenerSpec> specs, base::Arena& arena);
   static std::uint64_t arena_bytes();
 
-  bool owns(std::uint16_t udp_port) const;
   protocol::Disposition handle_request(const protocol::Datagram& datagram, std::uint64_t wall_ms,
                                        protocol::Effects& effects);
   // Sends out the batches of this turn.

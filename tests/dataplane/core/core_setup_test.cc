@@ -193,6 +193,18 @@ TEST(CoreSleep, sleeping_ends_when_the_time_is_over) {
   EXPECT_EQ(node.region->cores[0].sleeps.get(), 1U);
 }
 
+TEST(CoreTurns, a_turn_over_its_budget_is_counted_and_a_sleep_is_not) {
+  TestNode node;
+  node.turns(3);
+  EXPECT_EQ(node.region->cores[0].slow_turns.get(), 0U);
+  EXPECT_EQ(node.region->cores[0].turns.get(), 3U);
+  node.turn(200'000);
+  EXPECT_EQ(node.region->cores[0].slow_turns.get(), 1U);
+  node.at().core.sleep(1000);
+  node.turn(200'000);
+  EXPECT_EQ(node.region->cores[0].slow_turns.get(), 1U);
+}
+
 // --- ending ---
 
 TEST(CoreDrain, peers_hear_of_the_end_and_everything_is_given_back) {
