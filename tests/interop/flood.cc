@@ -48,10 +48,10 @@ class Flood {
 
   // Records what two clients send; false when the node does not answer them.
   bool collect(const std::string& topic) {
-    client::Client first(recorder_, clock_, options(1));
-    if (!work(first, topic, 1)) return false;
-    live_ = std::make_unique<client::Client>(recorder_, clock_, options(2));
-    if (!work(*live_, topic, 2)) return false;
+    client::Client first(recorder_, clock_, options());
+    if (!work(first, topic)) return false;
+    live_ = std::make_unique<client::Client>(recorder_, clock_, options());
+    if (!work(*live_, topic)) return false;
     for (const PacketBytes& packet : recorder_.sent()) {
       if (packet.size() > headers_bytes_) seeds_.push_back(packet);  // no ARP
     }
@@ -80,20 +80,21 @@ class Flood {
   }
 
  private:
-  client::ClientOptions options(std::uint64_t seed) const {
+  client::ClientOptions options() {
     client::ClientOptions options;
     options.server = server_;
     options.local_port = opened_.local_port();
-    options.connection.seed = seed;
+    options.connection.seed = random_();
     options.connection.idle_timeout_ms = 3000;
     return options;
   }
 
   // Publishes and reads small records and one of many packets.
-  bool work(client::Client& client, const std::string& topic, base::ProducerId id) {
+  bool work(client::Client& client, const std::string& topic) {
     client::ProducerOptions producing;
     producing.topic = topic;
-    producing.producer_id = id;
+    // Nobody else's: an OPEN with a bit flipped in its epoch fences whoever has this id.
+    producing.producer_id = base::ProducerId(random_() >> 1);
     client::Producer* producer = client.open_producer(producing);
     client.subscribe({topic, 0, native::StartAt::earliest, 0, nullptr});
     const std::string large(100'000, 'x');
@@ -110,7 +111,15 @@ class Flood {
         ++*static_cast<std::uint32_t*>(count);
       };
       if (client.poll(count_record, &seen, 100) == 0) opened_.wait(100 * base::us_ns);
-      if (clock_.monotonic_ns() > give_up_ns) return false;
+      if (clock_.monotonic_ns() > give_up_ns) {
+        const mr_stats stats = client.stats();
+        std::fprintf(stderr,
+                     "flood: %u offered, %sdrained (status %d), %u delivered; connection %d, "
+                     "sessions %llu\n",
+                     offered, producer->drained() ? "" : "not ", producer->status(), seen,
+                     client.status(), static_cast<unsigned long long>(stats.sessions));
+        return false;
+      }
     }
     return true;
   }
