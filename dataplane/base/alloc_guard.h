@@ -1,7 +1,6 @@
 // seal(): from here on this thread must not allocate; operator new on it aborts.
 //
-// Linking millrace's base library replaces the global operator new with one that looks at the
-// thread's seal.
+// Linking it replaces the program's operator new with one that looks at the thread's seal.
 #pragma once
 
 namespace millrace::base {

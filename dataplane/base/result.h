@@ -32,15 +32,15 @@ class Error {
  public:
   template <typename... Args>
   explicit Error(ErrorCode code, fmt::format_string<Args...> format, Args&&... args) : code_(code) {
-    const auto end =
-        fmt::format_to_n(text_.data(), text_.size(), format, std::forward<Args>(args)...);
-    bytes_ = static_cast<std::uint16_t>(end.size < text_.size() ? end.size : text_.size());
+    write(format, fmt::make_format_args(args...));
   }
 
   ErrorCode code() const { return code_; }
   std::string_view message() const { return {text_.data(), bytes_}; }
 
  private:
+  void write(fmt::string_view format, fmt::format_args args);
+
   ErrorCode code_;
   std::uint16_t bytes_ = 0;
   std::array<char, 380> text_;

@@ -208,6 +208,7 @@ class Storm {
   Storm(TestNode& node, PeerGuests& guests, std::uint64_t seed)
       : node_(node), guests_(guests), random_(seed) {
     guests.on_send = [this](Bytes& packet, Peer& peer) {
+      peer.impersonated = true;
       const Bytes frame = guests_.udp_frame(packet, peer.at(), 7070);
       if (seen_.size() < 500) seen_.push_back(frame);
       if (random_() % 20 != 0) deliver(frame);
