@@ -27,6 +27,8 @@ struct PendingBatch {
   bool queued = false;             // in the SendQueue, or partly sent from it
   PendingBatch* next_in_lane = nullptr;
   PendingBatch* next_queued = nullptr;
+  PendingBatch* older = nullptr;  // of all lanes, by first_record
+  PendingBatch* newer = nullptr;
   std::unique_ptr<std::byte[]> own_bytes;  // of a batch bigger than the pool's
 };
 

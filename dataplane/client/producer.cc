@@ -1,6 +1,7 @@
 #include "dataplane/client/producer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/base/check.h"
 #include "dataplane/client/status.h"
@@ -62,8 +63,9 @@ std::int64_t Producer::offer_first(Lane& lane, const Bytes& key, const Bytes& va
   const int status = start_batch(
       lane, std::uint64_t{key ? key->size() : 0} + std::uint64_t{value ? value->size() : 0});
   if (status != MR_OK) return status;
-  if (!lane.builder.add(key, value, lane.timestamp_ms)) return MR_TOO_LARGE;
-  return took(lane);
+  if (lane.builder.add(key, value, lane.timestamp_ms)) return took(lane);
+  discard(*std::exchange(lane.open_batch, nullptr));
+  return MR_TOO_LARGE;
 }
 
 std::int64_t Producer::claim(Bytes key, std::uint32_t value_bytes, void** value) {
@@ -76,7 +78,10 @@ std::int64_t Producer::claim(Bytes key, std::uint32_t value_bytes, void** value)
     const int status = start_batch(lane, std::uint64_t{key ? key->size() : 0} + value_bytes);
     if (status != MR_OK) return status;
     room = lane.builder.claim(key, value_bytes, lane.timestamp_ms);
-    if (room.data() == nullptr) return MR_TOO_LARGE;
+    if (room.data() == nullptr) {
+      discard(*std::exchange(lane.open_batch, nullptr));
+      return MR_TOO_LARGE;
+    }
   }
   claimed_ = &lane;
   *value = room.data();
@@ -94,8 +99,9 @@ int Producer::commit() {
 
 int Producer::abort() {
   if (claimed_ == nullptr) return MR_INVALID;
-  claimed_->builder.abort();
-  claimed_ = nullptr;
+  Lane& lane = *std::exchange(claimed_, nullptr);
+  lane.builder.abort();
+  if (lane.builder.empty()) discard(*std::exchange(lane.open_batch, nullptr));
   return MR_OK;
 }
 
@@ -108,12 +114,7 @@ int Producer::start_batch(Lane& lane, std::uint64_t record_bytes) {
       storage::batch_bytes_max));
   session_.read_clock();
   if (lane.open_batch != nullptr) {
-    if (lane.builder.empty()) {  // of an aborted claim
-      pool_->give_back(lane.open_batch);
-      lane.open_batch = nullptr;
-    } else {
-      seal(lane);
-    }
+    seal(lane);
     session_.queue.send(session_.now_ns);
   }
   PendingBatch* batch =
@@ -121,6 +122,9 @@ int Producer::start_batch(Lane& lane, std::uint64_t record_bytes) {
   if (batch == nullptr) return lane.open ? MR_BACK_PRESSURED : MR_NOT_CONNECTED;
   batch->lane = &lane;
   batch->first_record = first_record_now(lane);
+  batch->older = newest_;
+  (newest_ == nullptr ? oldest_ : newest_->newer) = batch;
+  newest_ = batch;
   lane.open_batch = batch;
   lane.builder.start({batch->data, batch->capacity});
   lane.timestamp_ms = session_.wall_ms();
@@ -132,6 +136,12 @@ int Producer::start_batch(Lane& lane, std::uint64_t record_bytes) {
     gathering_.push_back(&lane);
   }
   return MR_OK;
+}
+
+void Producer::discard(PendingBatch& batch) {
+  (batch.older == nullptr ? oldest_ : batch.older->newer) = batch.newer;
+  (batch.newer == nullptr ? newest_ : batch.newer->older) = batch.older;
+  pool_->give_back(&batch);
 }
 
 void Producer::seal(Lane& lane) {
@@ -162,9 +172,7 @@ void Producer::poll() {
   for (std::size_t i = 0; i < gathering_.size();) {
     Lane& lane = *gathering_[i];
     const bool due = lane.calm() || session_.now_ns >= lane.gather_until_ns;
-    if (lane.open_batch != nullptr && lane.open && due && !lane.builder.empty() &&
-        claimed_ != &lane)
-      seal(lane);
+    if (lane.open_batch != nullptr && lane.open && due && claimed_ != &lane) seal(lane);
     if (lane.open_batch != nullptr) {
       ++i;
       continue;
@@ -178,7 +186,7 @@ void Producer::poll() {
 std::uint64_t Producer::linger_deadline_ns() const {
   std::uint64_t deadline_ns = ~0ULL;
   for (const Lane* lane : gathering_)
-    if (lane->open_batch != nullptr && lane->open && !lane->builder.empty() && claimed_ != lane)
+    if (lane->open_batch != nullptr && lane->open && claimed_ != lane)
       deadline_ns = std::min(deadline_ns, lane->calm() ? 0 : lane->gather_until_ns);
   return deadline_ns;
 }
@@ -187,7 +195,7 @@ int Producer::flush() {
   if (status_ != MR_OK) return status_;
   if (claimed_ != nullptr) return MR_INVALID;
   for (Lane* lane : gathering_) {
-    if (lane->open_batch != nullptr && !lane->builder.empty()) seal(*lane);
+    if (lane->open_batch != nullptr) seal(*lane);
   }
   session_.queue.send(session_.read_clock());
   session_.connection.channel().flush();
@@ -226,7 +234,7 @@ void Producer::release(Lane& lane) {
     if (lane.oldest == nullptr) lane.newest = nullptr;
     lane.waited_ns = 0;
     --session_.pending_batches;
-    pool_->give_back(batch);
+    discard(*batch);
   }
 }
 
@@ -344,6 +352,7 @@ bool Producer::on_open_ack(const native::OpenAck& ack) {
 bool Producer::resume(Lane& lane, std::uint64_t accepted) {
   if (!lane.opened_once) {
     lane.opened_once = true;
+    ++opened_lanes_;
     lane.next_sequence = lane.sealed_sequence = accepted;
     lane.acked[0] = accepted;
     lane.last_sealed.sequence = accepted;
@@ -363,9 +372,7 @@ bool Producer::resume(Lane& lane, std::uint64_t accepted) {
 }
 
 void Producer::become_ready() {
-  if (ready_) return;
-  for (const auto& lane : lanes_)
-    if (!lane->opened_once) return;
+  if (ready_ || opened_lanes_ < lanes_.size()) return;
   const std::uint32_t packet_bytes =
       session_.connection.payload_bytes() - native::data_overhead_bytes;
   const std::uint32_t batch_bytes =
@@ -384,43 +391,34 @@ std::int64_t Producer::next_record() const {
   return first_record_now(*lanes_[0]);
 }
 
-bool Producer::drained() const {
-  return std::all_of(lanes_.begin(), lanes_.end(), [](const auto& lane) {
-    return lane->oldest == nullptr && (lane->open_batch == nullptr || lane->builder.empty());
-  });
-}
+bool Producer::drained() const { return oldest_ == nullptr; }
 
 // All records with a number below it have been acknowledged.
 std::int64_t Producer::acked_record(Level level) const {
   const auto index = static_cast<std::uint32_t>(level);
   if (lanes_.size() == 1) return static_cast<std::int64_t>(lanes_[0]->acked[index]);
+  if (level == options_.ack) return oldest_ != nullptr ? oldest_->first_record : next_record_;
   std::int64_t least = next_record_;
-  for (const auto& lane : lanes_) {
-    if (lane->drained(level)) continue;
-    std::int64_t reached = lane->floor[index];
-    if (level == options_.ack) {
-      const PendingBatch* oldest = lane->oldest != nullptr ? lane->oldest : lane->open_batch;
-      if (oldest != nullptr) reached = std::max(reached, oldest->first_record);
-    }
-    least = std::min(least, reached);
-  }
+  for (const auto& lane : lanes_)
+    if (!lane->drained(level)) least = std::min(least, lane->floor[index]);
   return least;
 }
 
 int Producer::poll_acks(mr_acks& acks) {
-  constexpr std::uint64_t walk_ns_per_lane = 200;
-  if (lanes_.size() > 1) {
-    const bool too_soon = session_.now_ns < acks_at_ns_ + lanes_.size() * walk_ns_per_lane;
-    if (status_ == MR_OK && (!acks_moved_ || too_soon)) {
-      acks = acks_;
-      return 0;
-    }
+  constexpr std::uint64_t walk_ns_per_lane = 2000;
+  mr_acks now = acks_;
+  const bool look = lanes_.size() == 1 || status_ != MR_OK ||
+                    (acks_moved_ && session_.now_ns >= others_walked_ns_);
+  const auto read = [&](Level level, std::int64_t& into) {
+    if (look || level == options_.ack) into = std::max(into, acked_record(level));
+  };
+  read(Level::memory, now.memory);
+  read(Level::replicated, now.replicated);
+  read(Level::durable, now.durable);
+  if (look) {
     acks_moved_ = false;
-    acks_at_ns_ = session_.now_ns;
+    others_walked_ns_ = session_.now_ns + lanes_.size() * walk_ns_per_lane;
   }
-  mr_acks now = {std::max(acks_.memory, acked_record(Level::memory)),
-                 std::max(acks_.replicated, acked_record(Level::replicated)),
-                 std::max(acks_.durable, acked_record(Level::durable))};
   // Both stronger levels contain it, and over several lanes may be known more exactly.
   now.memory = std::max({now.memory, now.replicated, now.durable});
   const bool moved = now.memory != acks_.memory || now.replicated != acks_.replicated ||

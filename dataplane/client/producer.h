@@ -106,6 +106,8 @@ class Producer {
   int start_batch(Lane& lane, std::uint64_t record_bytes);
   void seal(Lane& lane);
   void release(Lane& lane);
+  // Out of the list of all, and back to the pool.
+  void discard(PendingBatch& batch);
   void stop(int status);
   Lane& add_lane(std::uint16_t partition_index);
   void become_ready();
@@ -124,13 +126,17 @@ class Producer {
   std::uint32_t keyless_lane_ = 0;  // where records without a key go until its batch is sealed
   std::int64_t next_record_ = 0;    // several lanes
   mr_acks acks_{0, 0, 0};           // as last given out
-  // Over many lanes the watermarks cost a walk over all, so they are looked at when something
-  // moved, and no oftener than keeps that walk a small part of the time.
+  // Over many lanes the watermarks of levels that were not chosen cost a walk over all, so they are
+  // looked at when something moved, and no oftener than keeps that walk a small part of the time.
   bool acks_moved_ = false;
-  std::uint64_t acks_at_ns_ = 0;
+  std::uint64_t others_walked_ns_ = 0;  // not again before this
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::size_t opened_lanes_ = 0;  // whose numbering is known
   std::vector<Lane*> gathering_;  // lanes with an open batch
   std::unique_ptr<BatchPool> pool_;
+  // Open and pending ones of all lanes, by their first record.
+  PendingBatch* oldest_ = nullptr;
+  PendingBatch* newest_ = nullptr;
 };
 
 }  // namespace millrace::client

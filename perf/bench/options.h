@@ -23,6 +23,7 @@ struct BenchOptions {
   std::uint32_t rounds = 5;
   std::uint32_t partitions = 1;
   std::uint32_t batch_bytes = 0;  // 0: one packet
+  std::uint64_t rate = 0;         // records a second; 0: as many as acknowledgements allow
   std::uint32_t write_bytes = 1 << 20;
   bool self = false;
   bool with_floor = false;

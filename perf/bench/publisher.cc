@@ -26,7 +26,6 @@ constexpr std::uint64_t warm_up_bulk_share = 10;  // a tenth
 constexpr std::uint64_t buffer_bytes = 64 * base::mib;
 constexpr std::uint64_t offers_per_poll = 512;
 constexpr std::int64_t timed_every = 1024;
-constexpr std::uint64_t partitions_per_look = 64;  // asking for acks looks at every partition
 
 Error interrupted_error() { return Error(ErrorCode::unavailable, "interrupted"); }
 
@@ -174,16 +173,15 @@ base::Result<void> Publisher::in_bulk(std::uint64_t count, Measured& into) {
   timed_head_ = 0;
   const std::int64_t first = producer_->next_sequence();
   const auto target = first + static_cast<std::int64_t>(count);
-  const std::uint64_t look_every = 1 + options_.partitions / partitions_per_look;
+  start_ns_ = clock_.monotonic_ns();
   std::uint64_t offered = 0;
   std::int64_t acked = first;
-  for (std::uint64_t turn = 0; acked < target; ++turn) {
+  while (acked < target) {
     if (offered < count) {
       if (auto took = offer_some(count, offered); !took) return took;
       if (offered == count) producer_->flush();
     }
     client_.poll();
-    if (turn % look_every != 0) continue;
     take_acks(acked, into);
     if (const int status = producer_->status(); status < 0) return status_error(topic_, status);
     if (interrupted()) return interrupted_error();
@@ -193,14 +191,16 @@ base::Result<void> Publisher::in_bulk(std::uint64_t count, Measured& into) {
 
 base::Result<void> Publisher::offer_some(std::uint64_t count, std::uint64_t& offered) {
   const std::string_view value(value_.data(), value_.size());
-  const std::uint64_t until = std::min(count, offered + offers_per_poll);
+  std::uint64_t until = std::min(count, offered + offers_per_poll);
+  if (options_.rate != 0) until = std::min(until, due(clock_.monotonic_ns()));
   for (; offered < until; ++offered) {
     const std::int64_t sequence = producer_->offer(value);
     if (sequence < 0) {
       if (passing(sequence)) return {};
       return status_error(topic_, sequence);
     }
-    if (sequence % timed_every == 0) timed_.push_back({sequence, clock_.monotonic_ns()});
+    if (sequence % timed_every == 0)
+      timed_.push_back({sequence, options_.rate == 0 ? clock_.monotonic_ns() : due_ns(offered)});
   }
   return {};
 }

@@ -4,7 +4,9 @@
 //        client is lent: several publishers take turns with it.
 //
 //   one_by_one   offer a record, wait for its acknowledgement, offer the next
-//   in_bulk      offer as fast as acknowledgements allow; one record in 1,024 is timed
+//   in_bulk      offer as fast as acknowledgements allow, or at a rate; one record in 1,024 is
+//   timed,
+//                at a rate from when it was due
 #pragma once
 
 #include <cstdint>
@@ -27,6 +29,7 @@ struct PublisherOptions {
   std::uint32_t size_bytes = 128;
   std::uint32_t partitions = 1;
   std::uint32_t batch_bytes = 0;
+  std::uint64_t rate = 0;  // records a second, in bulk; 0: as many as acknowledgements allow
 };
 
 // A session with the node at this address, for mr_connect.
@@ -56,6 +59,17 @@ class Publisher final : public Subject {
   base::Result<void> offer_some(std::uint64_t count, std::uint64_t& offered);
   void take_acks(std::int64_t& acked, Measured& into);
   std::int64_t level(const mr_acks& acks) const;
+  // With a rate: how many records are due at a time, and when one is.
+  std::uint64_t due(std::uint64_t now_ns) const {
+    return 1 + static_cast<std::uint64_t>(static_cast<double>(now_ns - start_ns_) *
+                                          static_cast<double>(options_.rate) /
+                                          static_cast<double>(base::second_ns));
+  }
+  std::uint64_t due_ns(std::uint64_t record) const {
+    return start_ns_ + static_cast<std::uint64_t>(static_cast<double>(record) *
+                                                  static_cast<double>(base::second_ns) /
+                                                  static_cast<double>(options_.rate));
+  }
 
   PublisherOptions options_;
   Client& client_;
@@ -67,6 +81,7 @@ class Publisher final : public Subject {
   std::vector<char> value_;
   std::vector<Timed> timed_;  // in_bulk: not acknowledged yet, from timed_head_ on
   std::size_t timed_head_ = 0;
+  std::uint64_t start_ns_ = 0;  // of the publishing going on
 };
 
 }  // namespace millrace::bench

@@ -122,6 +122,7 @@ json to_json(const Report& report) {
       {"durability", report.durability.empty() ? json() : json(report.durability)},
       {"rounds", options.rounds},
       {"partitions", is_floor(report) ? json() : json(options.partitions)},
+      {"target_records_per_s", options.rate == 0 ? json() : json(options.rate)},
       {"batch_bytes", is_bulk(report) ? json(options.batch_bytes) : json()},
       {"frame_bytes", report.frame_bytes == 0 ? json() : json(report.frame_bytes)},
       {"packets_repaired", report.packets_repaired ? json(*report.packets_repaired) : json()},
@@ -168,6 +169,7 @@ std::string to_table(const Report& report) {
         ", {} partitions, batches of {}", options.partitions,
         options.batch_bytes == 0 ? "one packet" : fmt::format("{} B", options.batch_bytes));
   }
+  if (options.rate != 0) counted += fmt::format(", {} due a second", options.rate);
   if (report.packets_repaired.value_or(0) > 0) {
     counted += fmt::format(", {} packets sent again", *report.packets_repaired);
   }

@@ -226,6 +226,24 @@ TEST(Client, never_reports_a_record_acknowledged_before_its_partition_has_it) {
   ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
 }
 
+TEST(Client, an_aborted_claim_holds_back_nothing) {
+  World world;
+  world.node.add_topic("wide", 3);
+  Producer* producer = world.producer("wide");
+  void* room = nullptr;
+  ASSERT_GE(producer->claim("a", 5, &room), 0);
+  ASSERT_EQ(producer->abort(), MR_OK);
+  EXPECT_TRUE(producer->drained());
+  for (int i = 0; i < 30; ++i) ASSERT_EQ(world.offer(producer, std::to_string(i), text(i)), i);
+  ASSERT_GE(producer->claim(std::to_string(29), 5, &room), 0);
+  ASSERT_EQ(producer->abort(), MR_OK);  // the batch has other records
+  EXPECT_EQ(producer->flush(), MR_OK);
+  ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
+  mr_acks acks;
+  producer->poll_acks(acks);
+  EXPECT_EQ(acks.durable, 30);
+}
+
 TEST(Client, continues_the_numbering_of_a_producer_id_of_its_own) {
   World world;
   ProducerOptions options;

@@ -22,11 +22,13 @@ int parse(const std::vector<const char*>& words) {
 
 TEST(CommandLine, takes_what_the_command_line_says) {
   BenchOptions options;
-  ASSERT_EQ(parse({"throughput", "--path", "memif", "--ack", "memory", "--size", "64", "--count",
-                   "1000", "--partitions", "10", "--batch-bytes", "4096", "--self", "--with-floor",
-                   "-o", "json", "--port-offset", "7"},
-                  options),
-            -1);
+  ASSERT_EQ(
+      parse({"throughput", "--path",  "memif",        "--ack",        "memory", "--size",
+             "64",         "--count", "1000",         "--partitions", "10",     "--batch-bytes",
+             "4096",       "--self",  "--with-floor", "-o",           "json",   "--port-offset",
+             "7",          "--rate",  "5000000"},
+            options),
+      -1);
   EXPECT_EQ(options.verb, Verb::throughput);
   EXPECT_EQ(options.path, Path::memif);
   EXPECT_EQ(options.ack, Ack::memory);
@@ -34,6 +36,7 @@ TEST(CommandLine, takes_what_the_command_line_says) {
   EXPECT_EQ(options.count, 1000U);
   EXPECT_EQ(options.partitions, 10U);
   EXPECT_EQ(options.batch_bytes, 4096U);
+  EXPECT_EQ(options.rate, 5'000'000U);
   EXPECT_TRUE(options.self && options.with_floor && options.json);
   EXPECT_EQ(options.port_offset, 7);
 }
