@@ -46,6 +46,8 @@ def every_command_of_the_readme_works(directory):
 @case
 def up_prints_the_commands_to_type_next(directory):
     with Node(directory) as up:
+        # `wait` may return before `up` has seen for itself that the node is ready.
+        assert node.eventually(lambda: "Ctrl-C" in up.log_text()), up.log_text()
         text = up.log_text()
         typed = re.findall(r"^  (\S.*millrace .*)$", text, re.MULTILINE)
         assert [line.split("millrace ", 1)[1].split()[2] for line in typed] == [
