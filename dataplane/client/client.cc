@@ -25,7 +25,11 @@ int Client::poll(mr_handler handler, void* context, std::uint32_t records_max) {
   if (polling_) return MR_INVALID;
   polling_ = true;
   session_.read_clock();
-  receive();
+  if (!receive() && is_quiet()) {
+    polling_ = false;
+    return 0;
+  }
+  quiet_until_ns_ = session_.now_ns + quiet_ns_max;
   if (session_.connection.state() == Connection::State::lost) recover();
   std::uint32_t count = 0;
   if (session_.connection.has_push()) count = deliver(handler, context, records_max);
@@ -42,6 +46,16 @@ int Client::poll(mr_handler handler, void* context, std::uint32_t records_max) {
   channel_.flush();
   polling_ = false;
   return static_cast<int>(count);
+}
+
+// Nothing came in and nothing waits to go out. Timers can wait a few such polls, which are short
+// and so see the next packet sooner.
+bool Client::is_quiet() {
+  if (session_.now_ns >= quiet_until_ns_ || !session_.connection.established()) return false;
+  if (has_records() || !session_.queue.idle()) return false;
+  for (const auto& producer : producers_)
+    if (producer->gathers()) return false;
+  return ++quiet_polls_ % quiet_polls_max != 0;
 }
 
 bool Client::look() {

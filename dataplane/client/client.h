@@ -55,6 +55,7 @@ class Client {
 
  private:
   bool receive();
+  bool is_quiet();
   void handle(const native::Request& packet);
   void handle_ack(std::span<const std::byte> body);
   void handle_open_ack(std::span<const std::byte> body);
@@ -71,6 +72,9 @@ class Client {
   // A program that does not poll for longer than this has not been waiting.
   static constexpr std::uint64_t house_elapsed_max_ns = 10 * house_interval_ns;
   static constexpr std::uint32_t bursts_max = 8;  // received in one poll
+  // Of empty polls, one in so many does everything, and so does one after this time.
+  static constexpr std::uint32_t quiet_polls_max = 8;
+  static constexpr std::uint64_t quiet_ns_max = 10 * base::us_ns;
 
   ClientOptions options_;
   DatagramChannel channel_;
@@ -81,6 +85,8 @@ class Client {
   bool polling_ = false;
   std::array<Received, port::burst_max> burst_{};  // being received
   std::uint64_t house_kept_ns_ = 0;
+  std::uint32_t quiet_polls_ = 0;
+  std::uint64_t quiet_until_ns_ = 0;
   std::uint64_t wall_aligned_ns_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dataplane/base/check.h"
+#include "dataplane/base/split_mix.h"
 
 namespace millrace::client {
 
@@ -29,22 +30,15 @@ Connection::Connection(DatagramChannel& channel, const ConnectionOptions& option
 
 Connection::~Connection() { lose(); }
 
-// SplitMix64.
-std::uint64_t Connection::random() {
-  std::uint64_t value = random_state_ += 0x9e37'79b9'7f4a'7c15;
-  value = (value ^ (value >> 30)) * 0xbf58'476d'1ce4'e5b9;
-  value = (value ^ (value >> 27)) * 0x94d0'49bb'1331'11eb;
-  return value ^ (value >> 31);
-}
-
 void Connection::restart(std::uint64_t now_ns) {
   CHECK(state_ != State::established);
   if (state_ == State::closed) return;
   state_ = State::greeting;
-  nonce_ = {random(), random()};
+  nonce_ = {base::split_mix(random_state_), base::split_mix(random_state_)};
   cookie_ = {};
-  client_session_ = native::make_id(static_cast<std::uint32_t>(random()),
-                                    1 + static_cast<std::uint32_t>(random() % 0xFFF));
+  client_session_ =
+      native::make_id(static_cast<std::uint32_t>(base::split_mix(random_state_)),
+                      1 + static_cast<std::uint32_t>(base::split_mix(random_state_) % 0xFFF));
   server_session_ = 0;
   greet_at_ns_ = now_ns;
   greet_interval_ns_ = greet_interval_min_ns;

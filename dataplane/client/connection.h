@@ -102,7 +102,6 @@ class Connection {
   void ask_missing(std::uint64_t now_ns);
   void ping(std::uint64_t now_ns);
   std::uint64_t ping_at_ns(bool awaiting) const;
-  std::uint64_t random();
   void drop(const Received& received) {
     ++dropped_packets_;
     channel_.release(received.frame);

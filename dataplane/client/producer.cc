@@ -355,6 +355,7 @@ bool Producer::resume(Lane& lane, std::uint64_t accepted) {
     ++opened_lanes_;
     lane.next_sequence = lane.sealed_sequence = accepted;
     lane.acked[0] = accepted;
+    acks_moved_ = true;
     lane.last_sealed.sequence = accepted;
     return true;
   }
@@ -367,6 +368,7 @@ bool Producer::resume(Lane& lane, std::uint64_t accepted) {
   const std::uint64_t sequence = lane.sequence_base + accepted;
   if (sequence < released || sequence > lane.sealed_sequence) return false;
   lane.acked[0] = std::max(lane.acked[0], sequence);
+  acks_moved_ = true;
   if (options_.ack == Level::memory) release(lane);
   return true;
 }
@@ -406,9 +408,12 @@ std::int64_t Producer::acked_record(Level level) const {
 
 int Producer::poll_acks(mr_acks& acks) {
   constexpr std::uint64_t walk_ns_per_lane = 2000;
+  if (!acks_moved_ && status_ == MR_OK) {
+    acks = acks_;
+    return 0;
+  }
   mr_acks now = acks_;
-  const bool look = lanes_.size() == 1 || status_ != MR_OK ||
-                    (acks_moved_ && session_.now_ns >= others_walked_ns_);
+  const bool look = lanes_.size() == 1 || status_ != MR_OK || session_.now_ns >= others_walked_ns_;
   const auto read = [&](Level level, std::int64_t& into) {
     if (look || level == options_.ack) into = std::max(into, acked_record(level));
   };

@@ -73,6 +73,8 @@ class Producer {
   Session& session() { return session_; }
   // Seals what is due; SendQueue::send follows.
   void poll();
+  // poll() has a batch that it may have to seal.
+  bool gathers() const { return !gathering_.empty(); }
   // About every 10 ms: timeouts. elapsed_ns: polled time since the last call.
   void keep_house(std::uint64_t elapsed_ns);
   void on_ack(Lane& lane, const native::AckEntry& entry);

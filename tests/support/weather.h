@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "dataplane/base/split_mix.h"
+
 namespace millrace::test {
 
 struct Fate {
@@ -31,13 +33,8 @@ class Weather {
   }
 
  private:
-  // splitmix64 (Steele, Lea, Flood 2014), reduced to 0..999.
-  std::uint32_t draw() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return static_cast<std::uint32_t>((z ^ (z >> 31)) % 1000);
-  }
+  // 0..999
+  std::uint32_t draw() { return static_cast<std::uint32_t>(base::split_mix(state_) % 1000); }
 
   WeatherOptions options_;
   std::uint64_t state_;

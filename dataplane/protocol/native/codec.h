@@ -120,8 +120,9 @@ constexpr std::uint32_t make_id(std::uint32_t index, std::uint32_t generation) {
 }
 constexpr std::uint32_t id_index(std::uint32_t id) { return id & 0xF'FFFFU; }
 constexpr std::uint32_t id_generation(std::uint32_t id) { return id >> 20; }
+inline constexpr std::uint32_t generation_count = 0xFFF;
 constexpr std::uint32_t next_generation(std::uint32_t generation) {
-  return generation >= 0xFFFU ? 1 : generation + 1;
+  return generation >= generation_count ? 1 : generation + 1;
 }
 
 using Nonce = std::array<std::uint64_t, 2>;

@@ -2,7 +2,8 @@
 // Core:  the sessions'.
 //
 // T has a field `id`: index and generation (codec.h), 0 while the slot is free. Slots are used
-// again in the order they were given back, so a generation comes round as late as possible.
+// again in the order they were given back, so a generation comes round as late as possible. The
+// first ones come from the seed, so that ids of the process before are not given out anew.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 
 #include "dataplane/base/arena.h"
 #include "dataplane/base/check.h"
+#include "dataplane/base/split_mix.h"
 #include "dataplane/protocol/native/codec.h"
 
 namespace millrace::native {
@@ -19,12 +21,15 @@ inline constexpr std::uint32_t no_slot = ~0U;
 template <typename T>
 class SlotTable {
  public:
-  SlotTable(base::Arena& arena, std::uint32_t slots)
+  SlotTable(base::Arena& arena, std::uint32_t slots, std::uint64_t seed)
       : slots_(arena.allocate<T>(slots)),
         generations_(arena.allocate<std::uint16_t>(slots)),
         free_(arena.allocate<std::uint32_t>(slots)) {
     CHECK(slots >= 1 && slots <= 1U << 20);
-    for (std::uint32_t i = 0; i < slots; ++i) free_[i] = i;
+    for (std::uint32_t i = 0; i < slots; ++i) {
+      free_[i] = i;
+      generations_[i] = static_cast<std::uint16_t>(base::split_mix(seed) % generation_count);
+    }
   }
   static std::uint64_t arena_bytes(std::uint32_t slots) {
     return slots * (sizeof(T) + sizeof(std::uint16_t) + sizeof(std::uint32_t)) + 256;

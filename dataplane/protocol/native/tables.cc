@@ -6,15 +6,23 @@ namespace millrace::native {
 
 namespace {
 
+enum class Table : std::uint64_t { sessions, streams, subscriptions };
+
+// Ids are seen by all, so what they come from must not be the secret itself.
+std::uint64_t seed_of(Table table, const SessionsOptions& options) {
+  const std::array<std::uint64_t, 1> words{static_cast<std::uint64_t>(table)};
+  return siphash(options.secret, words);
+}
+
 std::uint32_t bucket_count(std::uint32_t sessions_max) { return std::bit_ceil(sessions_max * 2); }
 
 }  // namespace
 
 Tables::Tables(const SessionsOptions& given, base::Arena& arena)
     : options(given),
-      sessions(arena, given.sessions_max),
-      streams(arena, given.streams_max),
-      subscriptions(arena, given.subscriptions_max),
+      sessions(arena, given.sessions_max, seed_of(Table::sessions, given)),
+      streams(arena, given.streams_max, seed_of(Table::streams, given)),
+      subscriptions(arena, given.subscriptions_max, seed_of(Table::subscriptions, given)),
       pending_acks(arena, given.shard_count, given.pending_acks_max),
       reassembly(arena, given.reassembly_buffers),
       session_deadlines(arena, given.sessions_max),

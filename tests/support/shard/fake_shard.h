@@ -30,6 +30,8 @@ class FakeShard {
   void make_durable();
   bool next_event(shard::Event& event);
 
+  std::uint32_t starts = 0;  // of nodes before it
+
   struct StoredBatch {
     base::Offset base_offset = 0;
     std::uint32_t record_count = 0;

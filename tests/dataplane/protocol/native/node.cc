@@ -13,12 +13,18 @@ base::Arena make_arena(const native::SessionsOptions& options) {
   return std::move(*arena);
 }
 
+// As with every start of a process.
+native::SessionsOptions with_new_secret(native::SessionsOptions options, FakeShard& shard) {
+  options.secret[0] += ++shard.starts;
+  return options;
+}
+
 }  // namespace
 
 Node::Node(FakeShard& shard, const native::SessionsOptions& options)
     : shard_(shard),
       arena_(make_arena(options)),
-      sessions_(std::make_unique<native::Sessions>(options, arena_)),
+      sessions_(std::make_unique<native::Sessions>(with_new_secret(options, shard), arena_)),
       effects_(std::make_unique<protocol::Effects>()) {
   prepare();
 }
