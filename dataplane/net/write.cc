@@ -90,7 +90,7 @@ std::uint32_t write_icmp_echo_reply(std::span<std::byte> frame, const Identity& 
   write_ethernet(frame.data(), to.mac, identity.mac, ethertype_ipv4);
   write_ipv4(frame.data() + sizeof(EthernetHeader), identity.ipv4, to.ipv4, ip_protocol_icmp,
              static_cast<std::uint32_t>(sizeof(Ipv4Header) + request.size()));
-  const auto message = frame.subspan(before, request.size());
+  const std::span<std::byte> message{frame.data() + before, request.size()};
   std::memcpy(message.data(), request.data(), request.size());
   auto* icmp = reinterpret_cast<IcmpHeader*>(message.data());
   icmp->type = icmp_echo_reply;
