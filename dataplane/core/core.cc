@@ -39,8 +39,9 @@ bool Core::run_turn() {
   if (is_quiet()) return false;
   worked_ |= run_shards();
   worked_ |= reply_to_events();
-  run_timers();
+  flush_sessions();
   send_packets();
+  run_timers();
   release_held();
   for (ShardState& state : shards_) state.log->journal().submit_writes(now_ns_);
   uring_.submit();
@@ -279,18 +280,28 @@ bool Core::reply_to_events() {
   return worked;
 }
 
-void Core::run_timers() {
+void Core::flush_sessions() {
   if (!has_room_to_settle()) return;
   // Room only changes when something happened; a quiet turn goes by what the last one knew.
   if (worked_) effects_->append_room_bytes = append_room_bytes();
   make_room_for_packets();
+  protocols_.sessions.flush(now_ns_, *effects_);
+  settle(ProtocolId::native, nullptr, 0);
+}
+
+// After the answers of this turn have left; what it brings about itself leaves behind them.
+void Core::run_timers() {
+  if (!has_room_to_settle()) return;
+  make_room_for_packets();
   protocols_.sessions.poll(now_ns_, *effects_);
   protocols_.sessions.flush(now_ns_, *effects_);
   settle(ProtocolId::native, nullptr, 0);
-  if (!has_room_to_settle()) return;
-  protocols_.listeners.flush(*effects_);
-  protocols_.listeners.poll(now_ns_, *effects_);
-  settle(ProtocolId::datagram, nullptr, 0);
+  if (has_room_to_settle()) {
+    protocols_.listeners.flush(*effects_);
+    protocols_.listeners.poll(now_ns_, *effects_);
+    settle(ProtocolId::datagram, nullptr, 0);
+  }
+  send_packets();
   if (serving_.get() == 0 && catalog_complete() && protocols_.listeners.settled()) serving_.set(1);
 }
 

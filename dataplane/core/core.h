@@ -140,6 +140,7 @@ class Core {
   bool run_shards();
   bool apply_commands();
   bool reply_to_events();
+  void flush_sessions();
   void run_timers();
   void send_packets();
   void make_room_for_packets();
