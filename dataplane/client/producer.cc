@@ -147,6 +147,7 @@ void Producer::discard(PendingBatch& batch) {
 void Producer::seal(Lane& lane) {
   PendingBatch& batch = *lane.open_batch;
   lane.open_batch = nullptr;
+  if (lane.calm()) ++busy_lanes_;
   batch.record_count = lane.builder.record_count();
   batch.end_sequence = lane.next_sequence;
   const auto base_sequence =
@@ -169,9 +170,10 @@ void Producer::seal(Lane& lane) {
 }
 
 void Producer::poll() {
+  const bool was_calm = calm();
   for (std::size_t i = 0; i < gathering_.size();) {
     Lane& lane = *gathering_[i];
-    const bool due = lane.calm() || session_.now_ns >= lane.gather_until_ns;
+    const bool due = was_calm || session_.now_ns >= lane.gather_until_ns;
     if (lane.open_batch != nullptr && lane.open && due && claimed_ != &lane) seal(lane);
     if (lane.open_batch != nullptr) {
       ++i;
@@ -187,7 +189,7 @@ std::uint64_t Producer::linger_deadline_ns() const {
   std::uint64_t deadline_ns = ~0ULL;
   for (const Lane* lane : gathering_)
     if (lane->open_batch != nullptr && lane->open && claimed_ != lane)
-      deadline_ns = std::min(deadline_ns, lane->calm() ? 0 : lane->gather_until_ns);
+      deadline_ns = std::min(deadline_ns, calm() ? 0 : lane->gather_until_ns);
   return deadline_ns;
 }
 
@@ -206,6 +208,7 @@ void Producer::on_ack(Lane& lane, const native::AckEntry& entry) {
   const std::array<std::uint64_t, level_count> counts = {entry.memory, entry.replicated,
                                                          entry.durable};
   bool moved = false;
+  const bool was_calm = lane.calm();
   for (std::uint32_t level = 0; level < level_count; ++level) {
     const std::uint64_t sequence = lane.sequence_base + counts[level];
     // What was never sent cannot have been accepted; such a claim is not believed.
@@ -218,6 +221,7 @@ void Producer::on_ack(Lane& lane, const native::AckEntry& entry) {
     lane.floor[level] = std::max(lane.floor[level], reached);
     lane.marks[level] = lane.last_sealed;
   }
+  if (!was_calm && lane.calm()) --busy_lanes_;
   if (moved) release(lane);
 }
 
@@ -367,6 +371,7 @@ bool Producer::resume(Lane& lane, std::uint64_t accepted) {
   lane.sequence_base = ahead / sequence_period * sequence_period;
   const std::uint64_t sequence = lane.sequence_base + accepted;
   if (sequence < released || sequence > lane.sealed_sequence) return false;
+  if (!lane.calm() && sequence >= lane.sealed_sequence) --busy_lanes_;
   lane.acked[0] = std::max(lane.acked[0], sequence);
   acks_moved_ = true;
   if (options_.ack == Level::memory) release(lane);

@@ -101,6 +101,9 @@ class Producer {
     if (lanes_.size() == 1) return static_cast<std::int64_t>(lane.next_sequence) - 1;
     return next_record_++;
   }
+  // Nothing of any lane is on its way to the node's memory, so that waiting for more would gain
+  // nothing.
+  bool calm() const { return busy_lanes_ == 0; }
   // What DATA's record count holds.
   static constexpr std::uint32_t record_count_max = 0xFFFF;
 
@@ -133,6 +136,7 @@ class Producer {
   bool acks_moved_ = false;
   std::uint64_t others_walked_ns_ = 0;  // not again before this
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::size_t busy_lanes_ = 0;    // that wait for the node to have their batches in memory
   std::size_t opened_lanes_ = 0;  // whose numbering is known
   std::vector<Lane*> gathering_;  // lanes with an open batch
   std::unique_ptr<BatchPool> pool_;
