@@ -29,6 +29,25 @@ TEST(Crc32c, gives_the_iscsi_examples) {
 
 TEST(Crc32c, of_nothing_is_zero) { EXPECT_EQ(crc32c({}), 0U); }
 
+// One bit at a time, as RFC 3720 defines it.
+std::uint32_t crc32c_by_definition(std::span<const std::byte> bytes) {
+  std::uint32_t crc = ~0U;
+  for (const std::byte byte : bytes) {
+    crc ^= static_cast<std::uint32_t>(byte);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (0x82F63B78U & (0U - (crc & 1U)));
+  }
+  return ~crc;
+}
+
+TEST(Crc32c, of_every_size_is_what_the_definition_says) {
+  std::vector<std::byte> bytes(600);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 151 + 7);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    const auto some = std::span<const std::byte>(bytes).last(size);  // at any alignment
+    ASSERT_EQ(crc32c(some), crc32c_by_definition(some)) << size;
+  }
+}
+
 TEST(Crc32c, in_two_parts_is_the_crc_of_the_whole) {
   std::vector<std::byte> bytes(1000);
   for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 37 + 11);
