@@ -14,6 +14,7 @@ namespace millrace::storage {
 
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
   CHECK(bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max()));
+  if (bytes.empty()) return crc;
 #ifdef __SSE4_2__
   // From here on isa-l folds 256 bytes at a time and is the faster one; see perf/README.md.
   constexpr std::size_t folded_bytes_min = 256;
@@ -31,7 +32,6 @@ std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
     return ~last;
   }
 #endif
-  if (bytes.empty()) return crc;
   // isa-l takes and returns the register as it is, so both inversions are ours; its parameter is
   // not const but it only reads.
   auto* at = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));

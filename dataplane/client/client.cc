@@ -53,6 +53,7 @@ int Client::poll(mr_handler handler, void* context, std::uint32_t records_max) {
 bool Client::is_quiet() {
   if (session_.now_ns >= quiet_until_ns_ || !session_.connection.established()) return false;
   if (has_records() || !session_.queue.idle()) return false;
+  if (session_.now_ns >= session_.requests_due_ns) return false;
   for (const auto& producer : producers_)
     if (producer->gathers()) return false;
   return ++quiet_polls_ % quiet_polls_max != 0;
@@ -60,7 +61,9 @@ bool Client::is_quiet() {
 
 bool Client::look() {
   session_.read_clock();
-  return receive();
+  const bool any = receive();
+  if (any) quiet_until_ns_ = 0;  // what it brought about leaves with the next poll
+  return any;
 }
 
 // True when anything came.

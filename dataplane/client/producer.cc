@@ -418,7 +418,9 @@ int Producer::poll_acks(mr_acks& acks) {
     return 0;
   }
   mr_acks now = acks_;
-  const bool look = lanes_.size() == 1 || status_ != MR_OK || session_.now_ns >= others_walked_ns_;
+  // With nothing pending the program may be about to sleep, and there is no other work to spare.
+  const bool look =
+      lanes_.size() == 1 || status_ != MR_OK || drained() || session_.now_ns >= others_walked_ns_;
   const auto read = [&](Level level, std::int64_t& into) {
     if (look || level == options_.ack) into = std::max(into, acked_record(level));
   };

@@ -19,7 +19,7 @@ port::RxFrame frame_of(const protocol::Datagram& datagram) {
 
 }  // namespace
 
-// The walk. Ten functions in this order, each on all that the one before it brought.
+// The walk: each function on all that the one before it brought.
 bool Core::run_turn() {
   const std::uint64_t last_ns = std::exchange(now_ns_, clock_.monotonic_ns());
   block_.turns.add();

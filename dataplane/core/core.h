@@ -84,8 +84,8 @@ class Core {
   static constexpr std::uint32_t quiet_turns_max = 8;
   static constexpr std::uint64_t quiet_ns_max = 10'000;
   static constexpr std::uint32_t publish_slots = 2048;
-  static constexpr std::uint64_t refresh_interval_ns =
-      1'000'000'000;  // asks devices, by system calls
+  // Devices are asked for their counters by system calls.
+  static constexpr std::uint64_t refresh_interval_ns = 1'000'000'000;
   static constexpr std::uint64_t publish_interval_ns = 20'000'000;
   static constexpr std::uint64_t turn_budget_ns = 100'000;
 

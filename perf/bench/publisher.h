@@ -5,8 +5,7 @@
 //
 //   one_by_one   offer a record, wait for its acknowledgement, offer the next
 //   in_bulk      offer as fast as acknowledgements allow, or at a rate; one record in 1,024 is
-//   timed,
-//                at a rate from when it was due
+//                timed, at a rate from when it was due
 #pragma once
 
 #include <cstdint>

@@ -59,8 +59,8 @@ class Peer {
   native::Beat last_beat;
   std::uint16_t push_credit = 64;
   bool ended = false;
-  bool impersonated =
-      false;  // others speak in its name, so what the node may send is not ours to say
+  // Others speak in its name, so what the node may send is not ours to say.
+  bool impersonated = false;
 
  private:
   struct Request {
