@@ -40,9 +40,8 @@ std::uint32_t header_crc(const FrameHeader& header, std::uint32_t journal_seed) 
   return crc32c(bytes_of(header).subspan(offsetof(FrameHeader, lsn)), journal_seed);
 }
 
-std::uint32_t write_entry(std::byte* at, EntryHeader header, std::span<const std::byte> batch,
-                          std::uint32_t offset_in_frame, std::uint32_t frame_seed,
-                          std::uint32_t body_crc) {
+void write_entry(std::byte* at, EntryHeader header, std::span<const std::byte> batch,
+                 std::uint32_t offset_in_frame, std::uint32_t frame_seed) {
   DCHECK(header.bytes == batch.size());
   header.header_crc = entry_header_crc(header, offset_in_frame, frame_seed);
   std::memcpy(at, &header, sizeof header);
@@ -51,7 +50,6 @@ std::uint32_t write_entry(std::byte* at, EntryHeader header, std::span<const std
   stamp_batch(copy, header.base_offset, header.leader_epoch);
   const std::uint64_t bytes = entry_bytes(batch.size());
   std::memset(copy + batch.size(), 0, bytes - entry_header_bytes - batch.size());
-  return crc32c({at, bytes}, body_crc);
 }
 
 std::optional<FrameHeader> read_frame_header(std::span<const std::byte> bytes,

@@ -84,11 +84,9 @@ std::uint32_t journal_seed(std::uint64_t cluster_id, base::ShardId shard);
 std::uint32_t frame_seed(std::uint32_t journal_seed, base::Position lsn, std::uint64_t generation);
 std::uint32_t header_crc(const FrameHeader& header, std::uint32_t journal_seed);
 
-// Writes the entry at `at`, batch stamped and padding included; returns the body's CRC grown by it.
-// offset_in_frame: of the entry.
-std::uint32_t write_entry(std::byte* at, EntryHeader header, std::span<const std::byte> batch,
-                          std::uint32_t offset_in_frame, std::uint32_t frame_seed,
-                          std::uint32_t body_crc);
+// Writes the entry at `at`, batch stamped and padding included. offset_in_frame: of the entry.
+void write_entry(std::byte* at, EntryHeader header, std::span<const std::byte> batch,
+                 std::uint32_t offset_in_frame, std::uint32_t frame_seed);
 
 // The header at a place of the journal, if it is one of this journal and was written for this
 // place. boundary_bytes: see above.

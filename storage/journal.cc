@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dataplane/base/check.h"
+#include "storage/crc32c.h"
 #include "storage/recovery.h"
 
 namespace millrace::storage {
@@ -88,8 +89,8 @@ Journal::Appended Journal::append_batch(base::PartitionId partition,
                            .base_offset = base_offset,
                            .leader_epoch = leader_epoch};
   const base::Position at = end_;
-  body_crc_ = write_entry(tail_at(at), header, batch, static_cast<std::uint32_t>(at - frame_start_),
-                          frame_seed_, body_crc_);
+  write_entry(tail_at(at), header, batch, static_cast<std::uint32_t>(at - frame_start_),
+              frame_seed_);
   end_ = at + entry_bytes(batch.size());
   ++entry_count_;
   urgent_ |= urgent;
@@ -112,11 +113,19 @@ void Journal::open_frame(std::uint64_t bytes) {
   frame_seed_ = frame_seed(seed_, frame_start_, superblock_.generation);
   body_crc_ = frame_seed_;
   end_ = frame_start_ + frame_header_bytes;
+  summed_ = end_;
+}
+
+void Journal::sum_body() {
+  if (!frame_open() || summed_ == end_) return;
+  body_crc_ = crc32c({tail_at(summed_), end_ - summed_}, body_crc_);
+  summed_ = end_;
 }
 
 // Leaves a header without what is known only when the write starts: see finish_header.
 void Journal::close_frame() {
   CHECK(frame_open());
+  sum_body();
   const FrameHeader header{
       .lsn = frame_start_,
       .generation = superblock_.generation,
@@ -198,6 +207,7 @@ bool Journal::full() const {
 
 void Journal::submit_writes(std::uint64_t now_ns) {
   account_write(now_ns);
+  sum_body();
   if (write_in_flight() || failed()) return;
   if (durable_ == frame_start_) {  // no closed frame waits
     if (!frame_open()) return;

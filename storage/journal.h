@@ -151,6 +151,9 @@ class Journal final : public DiskHandler {
   bool frame_open() const { return entry_count_ != 0; }
   void open_frame(std::uint64_t bytes);
   void close_frame();
+  // Takes what the open frame got since the last call into its CRC: once a turn, when the answers
+  // have left, and many entries at a time.
+  void sum_body();
   void close_pad(base::Position boundary);
 
   // Where a batch goes next: room in the open frame, in one right after it, in one past the
@@ -187,7 +190,8 @@ class Journal final : public DiskHandler {
   base::Position frame_start_ = 0;
   base::Position end_ = 0;
   std::uint32_t entry_count_ = 0;
-  std::uint32_t body_crc_ = 0;
+  std::uint32_t body_crc_ = 0;  // up to summed_
+  base::Position summed_ = 0;
   std::uint32_t frame_seed_ = 0;
   bool urgent_ = false;                // somebody waits for an entry of the open frame,
   bool closed_urgent_ = false;         // of a closed one,

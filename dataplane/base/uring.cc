@@ -63,8 +63,7 @@ void Uring::submit() {
 }
 
 std::uint32_t Uring::reap(std::uint32_t max) {
-  const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
-  if ((flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+  if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & wants_entry) != 0) {
     const int status = io_uring_get_events(&ring_);
     CHECK(status >= 0 || status == -EBUSY || status == -EINTR || status == -EAGAIN);
   }
@@ -86,7 +85,9 @@ void Uring::give_way() { sched_yield(); }
 std::uint32_t Uring::deliver(std::uint32_t max) {
   std::uint32_t delivered = 0;
   io_uring_cqe* cqe = nullptr;
-  while (delivered < max && io_uring_peek_cqe(&ring_, &cqe) == 0) {
+  // Looked at first: peeking into an empty queue is a call into the library.
+  while (delivered < max && io_uring_cq_ready(&ring_) != 0 &&
+         io_uring_peek_cqe(&ring_, &cqe) == 0) {
     const std::uint64_t data = io_uring_cqe_get_data64(cqe);
     const std::int32_t result = cqe->res;
     const std::uint32_t flags = cqe->flags;

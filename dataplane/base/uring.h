@@ -52,6 +52,11 @@ class Uring {
   // Delivers completions that are there, at most `max`; enters the kernel only when it has work for
   // this thread. Returns how many were delivered.
   std::uint32_t reap(std::uint32_t max);
+  // Whether reap() would find something, or has work to do that may bring it about.
+  bool has_completions() const {
+    return (IO_URING_READ_ONCE(*ring_.sq.kflags) & wants_entry) != 0 ||
+           io_uring_cq_ready(&ring_) != 0;
+  }
   // Submits, then blocks until a completion comes or timeout_ns has passed, then reaps.
   std::uint32_t wait(std::uint64_t timeout_ns, std::uint32_t max);
 
@@ -63,6 +68,8 @@ class Uring {
   std::uint32_t unsubmitted() const { return io_uring_sq_ready(&ring_); }
 
  private:
+  static constexpr unsigned wants_entry = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+
   Uring() = default;
   std::uint32_t deliver(std::uint32_t max);
 

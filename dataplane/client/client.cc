@@ -25,7 +25,8 @@ int Client::poll(mr_handler handler, void* context, std::uint32_t records_max) {
   if (polling_) return MR_INVALID;
   polling_ = true;
   session_.read_clock();
-  if (!receive() && is_quiet()) {
+  const bool received = receive();
+  if (is_quiet(received)) {
     polling_ = false;
     return 0;
   }
@@ -48,9 +49,10 @@ int Client::poll(mr_handler handler, void* context, std::uint32_t records_max) {
   return static_cast<int>(count);
 }
 
-// Nothing came in and nothing waits to go out. Timers can wait a few such polls, which are short
-// and so see the next packet sooner.
-bool Client::is_quiet() {
+// Nothing waits to go out, also not because of what came in. Timers can wait a few such polls,
+// which are short: they see the next packet sooner, and the program its acknowledgement.
+bool Client::is_quiet(bool received) {
+  if (received && session_.connection.owes_packets()) return false;
   if (session_.now_ns >= quiet_until_ns_ || !session_.connection.established()) return false;
   if (has_records() || !session_.queue.idle()) return false;
   if (session_.now_ns >= session_.requests_due_ns) return false;

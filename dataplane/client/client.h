@@ -55,7 +55,7 @@ class Client {
 
  private:
   bool receive();
-  bool is_quiet();
+  bool is_quiet(bool received);
   void handle(const native::Request& packet);
   void handle_ack(std::span<const std::byte> body);
   void handle_open_ack(std::span<const std::byte> body);

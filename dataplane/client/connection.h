@@ -47,6 +47,10 @@ class Connection {
   void poll(std::uint64_t now_ns, bool awaiting);
   // Sends the acknowledgement that is due, if no other packet carried it.
   void acknowledge();
+  // Something that was received may have brought about packets that have not left yet.
+  bool owes_packets() const {
+    return ack_due_ || channel_.has_filled() || send_window_.in_flight() != 0;
+  }
   std::uint64_t deadline_ns(bool awaiting) const;
 
   // lost: the owner has forgotten the session; begins the next one.

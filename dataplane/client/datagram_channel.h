@@ -46,6 +46,7 @@ class DatagramChannel {
   // The packet begun is complete; it leaves with flush(), or when a burst is full.
   void commit(std::uint32_t payload_bytes);
   void flush();
+  bool has_filled() const { return next_ != 0; }
 
   // What the server sent, at most out.size(), which is at most burst_max. All else is dropped or
   // answered here.

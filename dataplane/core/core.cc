@@ -27,16 +27,7 @@ bool Core::run_turn() {
   rested_ = false;
   worked_ = uring_.reap(256) > 0;
   worked_ |= drain_mailbox();
-  // What the kernel received was announced by the Uring, so on a quiet turn only the others are
-  // asked.
-  const bool ask_all =
-      worked_ || now_ns_ >= quiet_until_ns_ || (quiet_turns_ + 1) % quiet_turns_max == 0;
-  for (std::uint16_t i = 0; i < ports_.size(); ++i) {
-    PortState& state = ports_[i];
-    const bool waiting = state.rx_more || state.rx_next != state.rx_count;
-    if (ask_all || waiting || !state.announced) worked_ |= receive(state, i) > 0;
-  }
-  if (is_quiet()) return false;
+  for (std::uint16_t i = 0; i < ports_.size(); ++i) worked_ |= receive(ports_[i], i) > 0;
   worked_ |= run_shards();
   worked_ |= reply_to_events();
   flush_sessions();
@@ -47,21 +38,22 @@ bool Core::run_turn() {
   uring_.submit();
   if (worked_) block_.busy_turns.add();
   if (now_ns_ >= publish_at_ns_) publish();
-  quiet_until_ns_ = now_ns_ + quiet_ns_max;
   return worked_;
 }
 
-// Nothing came in. What else there is to do (timers, disks that complete by being asked) can wait a
-// few such turns, which are short and so see the next packet sooner.
-bool Core::is_quiet() {
-  if (worked_ || commands_blocked_ || now_ns_ >= quiet_until_ns_) return false;
+// What the kernel received is announced by the Uring, so only the other ports are asked.
+bool Core::has_input() {
+  for (PortState& state : ports_) {
+    if (!state.announced && has_frames(state)) return true;
+  }
+  if (uring_.has_completions()) return true;
   for (CommandMesh::Ring& ring : commands_.row(options_.id)) {
-    if (ring.peek() != nullptr) return false;
+    if (ring.peek() != nullptr) return true;
   }
   for (EventMesh::Ring& ring : events_.row(options_.id)) {
-    if (ring.peek() != nullptr) return false;
+    if (ring.peek() != nullptr) return true;
   }
-  return ++quiet_turns_ % quiet_turns_max != 0;
+  return false;
 }
 
 // --- steps 1 to 5: packets to commands ---
@@ -70,13 +62,7 @@ std::uint32_t Core::receive(PortState& state, std::uint16_t index) {
   // A full way in is not read: packets wait in the descriptors, and the credit we granted keeps
   // them few. One packet may fill it (it closes a gap that hundreds wait behind), so the rest of a
   // burst may have to wait for a later turn.
-  if (state.rx_next == state.rx_count) {
-    if (!has_room_to_settle()) return 0;
-    state.rx_next = 0;
-    state.rx_count = state.port->receive_frames(state.rx_frames);
-    state.rx_more = state.rx_count == port::burst_max;
-    if (state.rx_count == 0) return 0;
-  }
+  if (!has_room_to_settle() || !has_frames(state)) return 0;
   effects_->append_room_bytes = append_room_bytes();
   const std::uint32_t first = state.rx_next;
   while (state.rx_next < state.rx_count && has_room_to_settle()) {
@@ -86,6 +72,14 @@ std::uint32_t Core::receive(PortState& state, std::uint16_t index) {
   }
   flush_given_back();
   return state.rx_next - first;
+}
+
+// Takes the next burst when the last one is used up.
+bool Core::has_frames(PortState& state) {
+  if (state.rx_next != state.rx_count) return true;
+  state.rx_next = 0;
+  state.rx_count = state.port->receive_frames(state.rx_frames);
+  return state.rx_count != 0;
 }
 
 void Core::deliver(PortState& state, std::uint16_t index, const port::RxFrame& frame) {
@@ -409,6 +403,8 @@ void Core::release_held() {
     }
     ++group_head_;
   }
+  // With none in use the rings start over: their first places are still in the cache.
+  held_head_ = held_tail_ = group_head_ = group_tail_ = 0;
   flush_given_back();
 }
 

@@ -53,6 +53,9 @@ class Core {
 
   // One turn of the loop: every step of the walk once. True when there was anything to do.
   bool run_turn();
+  // Whether something came in that the next turn will find: a frame, a completion, another core's
+  // command or event.
+  bool has_input();
   // Called when turns find nothing: how long may this core sleep in its Uring, in ns; 0 is not at
   // all.
   std::uint64_t sleep_ns_max() const;
@@ -81,8 +84,6 @@ class Core {
   static constexpr std::uint32_t commands_per_turn = 1024;
   static constexpr std::uint32_t events_per_turn = 1024;
   static constexpr std::uint32_t mailbox_per_turn = 8;
-  static constexpr std::uint32_t quiet_turns_max = 8;
-  static constexpr std::uint64_t quiet_ns_max = 10'000;
   static constexpr std::uint32_t publish_slots = 2048;
   // Devices are asked for their counters by system calls.
   static constexpr std::uint64_t refresh_interval_ns = 1'000'000'000;
@@ -96,7 +97,6 @@ class Core {
     net::AnswerLimit answer_limit;
     bool ethernet = false;
     bool announced = false;                   // by the Uring, when something arrives
-    bool rx_more = false;                     // the last burst was full, so there may be another
     std::uint32_t rx_next = 0, rx_count = 0;  // in rx_frames: received and not delivered yet
     std::array<port::RxFrame, port::burst_max> rx_frames;
     std::uint32_t tx_count = 0;
@@ -121,8 +121,8 @@ class Core {
     std::array<std::uint64_t, link::cores_max> marks{};
   };
 
-  bool is_quiet();
   std::uint32_t receive(PortState& state, std::uint16_t index);
+  static bool has_frames(PortState& state);
   void deliver(PortState& state, std::uint16_t index, const port::RxFrame& frame);
   void deliver_datagram(PortState& state, const protocol::Datagram& datagram,
                         const port::RxFrame& frame);
@@ -187,8 +187,6 @@ class Core {
   std::uint64_t wanted_at_ns_ = 0;
   bool commands_blocked_ = false;  // a shard left a command in its ring
   bool worked_ = false;
-  std::uint32_t quiet_turns_ = 0;
-  std::uint64_t quiet_until_ns_ = 0;
   bool rested_ = true;  // the time since the last turn was not that turn's
   std::uint64_t refresh_at_ns_ = 0;
   std::uint32_t partition_count_ = 0;  // of all topics, on all cores

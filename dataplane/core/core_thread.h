@@ -67,6 +67,7 @@ class CoreThread {
   base::Result<void> prepare_at_start();
   base::Result<void> open_ports();
   void loop();
+  void look(bool paused);
   void tear_down();
 
   NodeParts& parts_;

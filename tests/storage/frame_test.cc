@@ -24,7 +24,6 @@ Built build(std::size_t entry_count) {
   Built built;
   built.bytes.resize(64 * 1024);
   const std::uint32_t body_seed = frame_seed(built.seed, place, 4);
-  std::uint32_t crc = body_seed;
   std::uint32_t at = frame_header_bytes;
   for (std::size_t i = 0; i < entry_count; ++i) {
     const auto batch = make_batch(i, 100 + i * 3);
@@ -32,14 +31,16 @@ Built build(std::size_t entry_count) {
                             .partition = 9,
                             .base_offset = static_cast<std::int64_t>(1000 + i),
                             .leader_epoch = 6};
-    crc = write_entry(built.bytes.data() + at, entry, batch, at, body_seed, crc);
+    write_entry(built.bytes.data() + at, entry, batch, at, body_seed);
     at += static_cast<std::uint32_t>(entry_bytes(batch.size()));
   }
+  const auto body =
+      std::span<const std::byte>(built.bytes).subspan(frame_header_bytes, at - frame_header_bytes);
   built.header = {.lsn = place,
                   .generation = 4,
                   .durable_lsn = place - block_bytes,
                   .body_bytes = at - frame_header_bytes,
-                  .body_crc = crc,
+                  .body_crc = crc32c(body, body_seed),
                   .previous_header_crc = 1,
                   .entry_count = static_cast<std::uint32_t>(entry_count),
                   .shard = base::raw(shard)};

@@ -64,6 +64,17 @@ TEST_F(UringTest, a_nop_comes_back_with_its_token) {
   EXPECT_EQ(recorder_.completions[0].result, 0);
 }
 
+TEST_F(UringTest, says_whether_reap_would_find_something) {
+  EXPECT_FALSE(uring_->has_completions());
+  prepare_nop(handler_, 7);
+  EXPECT_FALSE(uring_->has_completions());
+  uring_->submit();
+  while (!uring_->has_completions()) {
+  }
+  EXPECT_EQ(uring_->reap(64), 1U);
+  EXPECT_FALSE(uring_->has_completions());
+}
+
 TEST_F(UringTest, wait_submits_what_was_prepared) {
   prepare_nop(handler_, 5);
   EXPECT_EQ(uring_->wait(second_ns, 64), 1U);

@@ -203,6 +203,28 @@ TEST(Client, opens_more_partitions_than_requests_may_be_unanswered) {
   EXPECT_EQ(acks.durable, 500);
 }
 
+TEST(Client, tells_the_last_watermark_of_many_partitions_without_a_wait) {
+  World world;
+  world.node.add_topic("wide", 100);
+  ProducerOptions options;
+  options.ack = Level::memory;
+  Producer* producer = world.producer("wide", options);
+  world.node.hold_durable = true;
+  for (int i = 0; i < 500; ++i) ASSERT_EQ(world.offer(producer, std::nullopt, text(i)), i);
+  ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
+  mr_acks acks{};
+  producer->poll_acks(acks);
+  EXPECT_EQ(acks.memory, 500);
+  EXPECT_EQ(acks.durable, 0);
+  world.node.hold_durable = false;
+  EXPECT_TRUE(world.run_until(
+      [&] {
+        producer->poll_acks(acks);
+        return acks.durable == 500;
+      },
+      100'000));
+}
+
 TEST(Client, never_reports_a_record_acknowledged_before_its_partition_has_it) {
   LineOptions line;
   line.trouble_percent = 10;
@@ -384,6 +406,39 @@ TEST(Client, closes_the_streams_of_what_is_closed_before_it) {
   Producer* next = world.producer("t", other);
   EXPECT_EQ(world.offer(next, std::nullopt, "next"), 0);
   ASSERT_TRUE(world.run_until([&] { return next->drained(); }));
+}
+
+// Polls that find nothing look at timers only now and then; what is owed leaves with the next one,
+// however many such polls went before.
+TEST(Client, quiet_polls_hold_back_nothing_that_has_to_leave) {
+  World world;
+  world.node.add_topic("other", 8);
+  std::vector<Producer*> producers;
+  for (std::uint16_t i = 0; i < 8; ++i) {
+    ProducerOptions options;
+    options.producer_id = 100 + i;
+    options.partition = i;
+    producers.push_back(world.producer("other", options));
+  }
+  world.run_for(1'000'000);
+  const auto poll = [&] { world.client->poll(nullptr, nullptr, 0); };
+  const auto be_quiet = [&](std::size_t polls) {
+    for (std::size_t i = 0; i < 8 + polls; ++i) poll();
+  };
+  for (std::size_t i = 0; i < producers.size(); ++i) {
+    be_quiet(i);
+    world.node.send_ping(world.clock.monotonic_ns());
+    world.clock.advance(LineOptions().delay_ns);
+    std::uint64_t sent = world.port.to_node().sent();
+    poll();
+    EXPECT_EQ(world.port.to_node().sent(), sent + 1) << "a PONG, after " << 8 + i << " polls";
+    be_quiet(i);
+    sent = world.port.to_node().sent();
+    world.client->close_producer(producers[i]);
+    poll();
+    EXPECT_EQ(world.port.to_node().sent(), sent + 1) << "a CLOSE, after " << 8 + i << " polls";
+    world.run_for(1'000'000);
+  }
 }
 
 TEST(Client, refuses_to_be_polled_from_within_a_handler) {

@@ -217,6 +217,10 @@ void ScriptedNode::send_error(Status code, std::uint32_t handle) {
   say(make(PacketType::error, native::ErrorReply{code, handle, 0, "scripted"}));
 }
 
+void ScriptedNode::send_ping(std::uint64_t now_ns) {
+  say(make(PacketType::ping, native::Ping{now_ns, 0}));
+}
+
 void ScriptedNode::send_end() {
   say(make(PacketType::end, native::End{Status::shutting_down}));
   session_ = Session();
@@ -261,6 +265,8 @@ void ScriptedNode::poll(std::uint64_t now_ns) {
     session_.out.on_deadline(now_ns);
   while (const std::uint64_t seq = session_.out.take_repair(now_ns))
     say(session_.sent[native::window_slot(seq)]);
+  for (const auto& [handle, stream] : session_.streams)
+    session_.ack_due |= !hold_durable && stream.durable != stream.memory;
   if (session_.ack_due) send_acks();
 }
 

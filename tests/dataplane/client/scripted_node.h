@@ -43,6 +43,7 @@ class ScriptedNode {
     ++generation_;
   }
   void send_error(native::Status code, std::uint32_t handle);
+  void send_ping(std::uint64_t now_ns);
   void send_end();
   std::uint32_t stream_of(const std::string& topic) const;
   std::uint32_t subscription() const {

@@ -345,6 +345,47 @@ TEST(Core, a_port_without_any_transmit_buffer_takes_everything_and_says_nothing)
   node.expect_all_given_back();
 }
 
+// --- looks between turns ---
+
+TEST(Core, a_look_finds_a_frame_and_leaves_it_to_the_next_turn) {
+  TestNode node;
+  node.make_topic();
+  PeerGuests guests(node);
+  EXPECT_FALSE(node.at().core.has_input());
+  ASSERT_TRUE(guests.deliver(Bytes(30), testing::endpoint(1)));
+  EXPECT_TRUE(node.at().core.has_input());
+  EXPECT_TRUE(node.at().core.has_input());
+  EXPECT_EQ(node.port().rx_lent_count(), 1U);
+  node.turn();
+  EXPECT_EQ(node.port().rx_lent_count(), 0U);
+  EXPECT_EQ(node.port().counters().rx_packets.get(), 1U);
+  EXPECT_FALSE(node.at().core.has_input());
+  node.expect_balanced();
+  EXPECT_TRUE(node.at().core.drain().has_value());
+}
+
+TEST(Core, a_look_finds_what_another_core_sent) {
+  TestNodeOptions options;
+  options.core_count = 2;
+  TestNode node(options);
+  node.make_topic(2);
+  PeerGuests guests(node);
+  Peer& peer = guests.add(100);
+  ASSERT_TRUE(guests.connect(1));  // the partition of the other core
+  for (int i = 0; i < 10; ++i) node.turn();
+  EXPECT_FALSE(node.at(0).core.has_input());
+  EXPECT_FALSE(node.at(1).core.has_input());
+  peer.publish(testing::make_batch(100, 0, 1, 20), 1, 0);
+  for (Bytes& packet : peer.step(guests.now())) guests.deliver(packet, peer.at());
+  node.at(0).core.run_turn();
+  EXPECT_TRUE(node.at(1).core.has_input()) << "a command";
+  node.at(1).core.run_turn();
+  EXPECT_FALSE(node.at(1).core.has_input());
+  EXPECT_TRUE(node.at(0).core.has_input()) << "an event";
+  node.at(0).core.run_turn();
+  EXPECT_FALSE(node.at(0).core.has_input());
+}
+
 // --- many commands at once ---
 
 // Publishes `count` batches of one packet each; the first packet waits in `late`.
