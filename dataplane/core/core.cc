@@ -174,8 +174,8 @@ void Core::settle(ProtocolId protocol, const port::RxFrame* done, std::uint16_t 
   }
   effects.released.clear();
   if (held_tail_ == held_before) return;
-  CHECK(group_tail_ - group_head_ < release_groups_.size());
-  ReleaseGroup& group = release_groups_[group_tail_++ % release_groups_.size()];
+  CHECK(group_tail_ - group_head_ < release_groups_max);
+  ReleaseGroup& group = release_groups_[group_tail_++ % release_groups_max];
   group.frame_count = static_cast<std::uint32_t>(held_tail_ - held_before);
   for (std::uint16_t to = 0; to < options_.core_count; ++to) {
     group.marks[to] = commands_.ring(options_.id, base::CoreId{to}).pushed_count();
@@ -385,20 +385,20 @@ void Core::answer_echo(PortState& state, const net::Parsed& parsed) {
 // --- frames in use ---
 
 void Core::hold(std::uint16_t port_index, const port::RxFrame& frame) {
-  CHECK(held_tail_ - held_head_ < held_frames_.size());
-  held_frames_[held_tail_++ % held_frames_.size()] = {frame, port_index};
+  CHECK(held_tail_ - held_head_ < frames_held_max);
+  held_frames_[held_tail_++ % frames_held_max] = {frame, port_index};
 }
 
 void Core::release_held() {
   while (group_head_ != group_tail_) {
-    const ReleaseGroup& group = release_groups_[group_head_ % release_groups_.size()];
+    const ReleaseGroup& group = release_groups_[group_head_ % release_groups_max];
     for (std::uint16_t to = 0; to < options_.core_count; ++to) {
       if (commands_.ring(options_.id, base::CoreId{to}).consumed_count() < group.marks[to]) {
         return flush_given_back();
       }
     }
     for (std::uint32_t i = 0; i < group.frame_count; ++i) {
-      const HeldFrame& held = held_frames_[held_head_++ % held_frames_.size()];
+      const HeldFrame& held = held_frames_[held_head_++ % frames_held_max];
       give_back(ports_[held.port_index], held.frame);
     }
     ++group_head_;
@@ -432,8 +432,8 @@ bool Core::has_room_to_settle() {
       return false;
   }
   // One frame is done, and as many as there are commands may be released with it.
-  return group_tail_ - group_head_ < release_groups_.size() &&
-         held_tail_ - held_head_ + protocol::commands_max < held_frames_.size();
+  return group_tail_ - group_head_ < release_groups_max &&
+         held_tail_ - held_head_ + protocol::commands_max < frames_held_max;
 }
 
 std::uint64_t Core::append_room_bytes() {

@@ -155,13 +155,18 @@ class Core {
   bool has_room_to_settle();
   bool holds_frames() const;
   std::uint64_t append_room_bytes();
+  // A branch that always goes the same way, rather than a division, where there is nothing to
+  // divide.
   base::ShardId shard_of(base::PartitionId partition) const {
+    if (options_.shard_count == 1) return base::ShardId{0};
     return base::ShardId{static_cast<std::uint16_t>(base::raw(partition) % options_.shard_count)};
   }
   base::CoreId core_of(base::ShardId shard) const {
+    if (options_.core_count == 1) return base::CoreId{0};
     return base::CoreId{static_cast<std::uint16_t>(base::raw(shard) % options_.core_count)};
   }
   ShardState& local_shard(base::PartitionId partition) {
+    if (options_.shard_count == 1) return shards_[0];
     return shards_[base::raw(shard_of(partition)) / options_.core_count];
   }
 
