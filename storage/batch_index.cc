@@ -4,12 +4,8 @@
 
 namespace millrace::storage {
 
-BatchIndex::BatchIndex(base::Arena& arena, std::uint32_t chunks_max) {
-  // Not value-initialised: the pool is large and only its used part should ever be touched.
-  const auto bytes =
-      arena.allocate_bytes(chunks_max * sizeof(Chunk), alignof(Chunk) < 64 ? 64 : alignof(Chunk));
-  chunks_ = {reinterpret_cast<Chunk*>(bytes.data()), chunks_max};
-}
+BatchIndex::BatchIndex(base::Arena& arena, std::uint32_t chunks_max)
+    : chunks_(arena.allocate_untouched<Chunk>(chunks_max)) {}
 
 std::uint32_t BatchIndex::allocate_chunk() {
   std::uint32_t id = free_;

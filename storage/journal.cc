@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dataplane/base/check.h"
+#include "storage/breakage.h"
 #include "storage/crc32c.h"
 #include "storage/recovery.h"
 
@@ -244,6 +245,7 @@ void Journal::start_write(std::uint64_t now_ns) {
   counters_.frame_bytes_written.add(write_bytes_);
   disk_.write_durable(files_.file(at), files_.offset(at), {tail_at(at), write_bytes_}, *this,
                       frame_token);
+  if (is_broken(Breakage::acknowledge_early)) durable_ = write_end_;
 }
 
 // All before durable_ is on the device now: that is what tells damage from a torn tail later.
@@ -384,7 +386,7 @@ base::Result<void> Journal::start(RecoveryVisitor& visitor) {
   // generation and pins down what was found.
   superblock_ = *found;
   ++superblock_.sequence;
-  ++superblock_.generation;
+  if (!is_broken(Breakage::keep_generation)) ++superblock_.generation;
   superblock_.clean = false;
   superblock_.frame_bytes_max = options_.frame_bytes_max;
   superblock_.boundary_bytes = boundary_bytes_;

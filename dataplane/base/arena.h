@@ -41,6 +41,15 @@ class Arena {
     return {first, count};
   }
 
+  // For large tables of which only the used part should ever be touched: zeros, not constructed.
+  // All zeros must be a T that means nothing yet.
+  template <typename T>
+  std::span<T> allocate_untouched(std::uint64_t count) {
+    static_assert(std::is_trivially_destructible_v<T> && std::is_trivially_copyable_v<T>);
+    const auto bytes = allocate_bytes(count * sizeof(T), alignof(T) > 64 ? alignof(T) : 64);
+    return {reinterpret_cast<T*>(bytes.data()), count};
+  }
+
   Backing backing() const { return backing_; }
   int fd() const { return fd_; }  // of the memfd; for registering or sharing the whole
   std::span<std::byte> whole() const { return {base_, size_bytes_}; }

@@ -36,9 +36,9 @@ void Connection::restart(std::uint64_t now_ns) {
   state_ = State::greeting;
   nonce_ = {base::split_mix(random_state_), base::split_mix(random_state_)};
   cookie_ = {};
-  client_session_ =
-      native::make_id(static_cast<std::uint32_t>(base::split_mix(random_state_)),
-                      1 + static_cast<std::uint32_t>(base::split_mix(random_state_) % 0xFFF));
+  const std::uint64_t random = base::split_mix(random_state_);
+  client_session_ = native::make_id(static_cast<std::uint32_t>(random),
+                                    1 + static_cast<std::uint32_t>((random >> 32) % 0xFFF));
   server_session_ = 0;
   greet_at_ns_ = now_ns;
   greet_interval_ns_ = greet_interval_min_ns;

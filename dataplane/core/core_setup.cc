@@ -19,8 +19,8 @@ Core::Core(const CoreOptions& options, base::Arena& arena, base::Uring& uring, b
       protocols_(protocols),
       topics_(arena, options.topics_max),
       effects_(std::make_unique<protocol::Effects>()),
-      held_frames_(arena.allocate<HeldFrame>(frames_held_max)),
-      release_groups_(arena.allocate<ReleaseGroup>(release_groups_max)) {
+      held_frames_(arena.allocate_untouched<HeldFrame>(frames_held_max)),
+      release_groups_(arena.allocate_untouched<ReleaseGroup>(release_groups_max)) {
   ports_.reserve(protocol::ports_max);
   shards_.reserve(link::cores_max);
   block_.mailbox.skip_all();

@@ -15,9 +15,15 @@ using storage::FileId;
 FaultyDisk::FaultyDisk(std::uint64_t seed, Durability durability)
     : random_(seed), durability_(durability) {}
 
-void FaultyDisk::crash() {
+FaultyDisk::Crash FaultyDisk::crash() {
   const std::uint64_t share = random_() % 101;  // all, none and everything between
-  crash_keeping([&](std::uint64_t) { return random_() % 100 < share; });
+  Crash crash;
+  crash_keeping([&](std::uint64_t) {
+    const bool keep = random_() % 100 < share;
+    ++(keep ? crash.kept : crash.lost);
+    return keep;
+  });
+  return crash;
 }
 
 void FaultyDisk::make_unreadable(std::string_view file_name, std::uint64_t block_at) {
@@ -35,7 +41,7 @@ void FaultyDisk::flip_bit(std::string_view file_name, std::uint64_t at, std::uin
 std::vector<std::byte> FaultyDisk::contents(std::string_view file_name) {
   File copy = *find(file_name);
   settle_all(copy);
-  return copy.settled;
+  return {copy.settled.begin(), copy.settled.end()};
 }
 
 void FaultyDisk::overwrite(std::string_view file_name, std::uint64_t at,
@@ -72,7 +78,7 @@ base::Result<FileId> FaultyDisk::create(std::string_view file_name, std::uint64_
     return base::Error(base::ErrorCode::already_exists, "{} is already there", file_name);
   }
   files_.push_back({.name = std::string(file_name),
-                    .settled = std::vector<std::byte>(bytes),
+                    .settled = decltype(File::settled)(bytes),
                     .cache = {},
                     .unreadable = {}});
   return FileId{static_cast<std::uint32_t>(files_.size() - 1)};

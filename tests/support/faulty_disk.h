@@ -6,8 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <map>
+#include <new>
 #include <random>
 #include <set>
 #include <string>
@@ -26,8 +28,15 @@ class FaultyDisk final : public storage::Disk {
 
   // --- faults ---
   // Loses power: operations in flight are never delivered, and of the sectors not yet flushed each
-  // is kept or lost by chance.
-  void crash();
+  // is kept or lost by chance. How many were which:
+  struct Crash {
+    std::uint64_t kept = 0;
+    std::uint64_t lost = 0;
+  };
+  Crash crash();
+  // Whoever used it is gone: operations in flight are never delivered, and all that was written is
+  // still there.
+  void forget_operations() { started_.clear(); }
   // Like crash(), but keeps exactly the sectors for which `keep` holds (by file offset).
   template <typename Keep>
   void crash_keeping(Keep keep) {
@@ -87,11 +96,29 @@ class FaultyDisk final : public storage::Disk {
 
  private:
   using Sector = std::vector<std::byte>;
+  // Zeros that take no memory until they are touched: journals are large and hardly filled.
+  template <typename T>
+  struct LazyZeros {
+    using value_type = T;
+    T* allocate(std::size_t count) {
+      void* at = std::calloc(count, sizeof(T));
+      if (at == nullptr) throw std::bad_alloc();
+      return static_cast<T*>(at);
+    }
+    void deallocate(T* at, std::size_t /*count*/) { std::free(at); }
+    template <typename U>
+    void construct(U* /*at*/) {}
+    template <typename U>
+    void construct(U* at, const U& value) {
+      new (at) U(value);
+    }
+    bool operator==(const LazyZeros&) const = default;
+  };
   struct File {
     std::string name;
-    std::vector<std::byte> settled;         // what the medium holds
-    std::map<std::uint32_t, Sector> cache;  // sectors not flushed
-    std::set<std::uint64_t> unreadable;     // offsets of blocks
+    std::vector<std::byte, LazyZeros<std::byte>> settled;  // what the medium holds
+    std::map<std::uint32_t, Sector> cache;                 // sectors not flushed
+    std::set<std::uint64_t> unreadable;                    // offsets of blocks
     bool removed = false;
   };
   struct Operation {

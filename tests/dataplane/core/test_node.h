@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,6 +24,10 @@ struct TestNodeOptions {
   std::vector<std::string> listeners{};
   std::uint64_t file_bytes = 8ULL << 20;
   std::uint32_t files_max = 4;
+  std::uint64_t secret = 0xfedcba9876543210ULL;  // of the sessions; a process draws one
+  std::function<std::unique_ptr<storage::Disk>(std::uint16_t core)> make_disk = [](std::uint16_t) {
+    return std::make_unique<storage::MemoryDisk>();
+  };
 };
 
 // One core with one port.
@@ -96,7 +101,7 @@ class TestCore {
     sessions.sessions_max = 32;
     sessions.streams_max = 64;
     sessions.subscriptions_max = 64;
-    sessions.secret = {0x0123456789abcdefULL, 0xfedcba9876543210ULL};
+    sessions.secret = {0x0123456789abcdefULL, options.secret};
     sessions.ports[0] = {.credits = options.port.rx_frames,
                          .payload_bytes_max = options.port.payload_bytes_max};
     return sessions;
@@ -124,7 +129,7 @@ class TestNode {
   explicit TestNode(const TestNodeOptions& node_options = {}, base::Clock* own_clock = nullptr)
       : options(node_options), clock_(own_clock != nullptr ? own_clock : &clock) {
     for (std::uint16_t i = 0; i < options.core_count; ++i) {
-      disks.push_back(std::make_unique<storage::MemoryDisk>());
+      disks.push_back(options.make_disk(i));
     }
     start();
   }
@@ -132,11 +137,15 @@ class TestNode {
   TestNode(const TestNode&) = delete;
   TestNode& operator=(const TestNode&) = delete;
 
-  // Also after a drain: the disks are kept.
-  void start() {
+  // Ends without a word, as a process that is killed; the disks are kept.
+  void stop() {
     cores.clear();
     meshes_.reset();
     arenas_.clear();
+  }
+  // Also after a drain.
+  void start() {
+    stop();
     region = std::make_unique<link::Region>();
     region->incarnation.set(incarnation);
     for (std::uint16_t i = 0; i < options.core_count; ++i) {
@@ -213,7 +222,7 @@ class TestNode {
 
   TestNodeOptions options;
   base::VirtualClock clock;
-  std::vector<std::unique_ptr<storage::MemoryDisk>> disks;
+  std::vector<std::unique_ptr<storage::Disk>> disks;
   std::unique_ptr<link::Region> region;
   std::vector<std::unique_ptr<TestCore>> cores;
   std::uint64_t mail_sequence = 0;

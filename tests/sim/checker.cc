@@ -1,0 +1,111 @@
+#include "tests/sim/checker.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace millrace::sim {
+namespace {
+
+constexpr std::size_t findings_max = 20;
+
+char fill_of(std::uint64_t producer, std::uint64_t number, std::size_t at) {
+  return static_cast<char>('a' + (producer * 7 + number * 31 + at) % 26);
+}
+
+}  // namespace
+
+std::string Checker::value_of(std::uint64_t producer, std::uint64_t number, std::size_t bytes) {
+  std::string value = fmt::format("{}:{}:", producer, number);
+  while (value.size() < bytes) value += fill_of(producer, number, value.size());
+  return value;
+}
+
+bool Checker::parse(std::string_view value, Record& record) {
+  const char* end = value.data() + value.size();
+  const auto producer = std::from_chars(value.data(), end, record.producer);
+  if (producer.ec != std::errc() || producer.ptr == end || *producer.ptr != ':') return false;
+  const auto number = std::from_chars(producer.ptr + 1, end, record.number);
+  if (number.ec != std::errc() || number.ptr == end || *number.ptr != ':') return false;
+  for (std::size_t at = static_cast<std::size_t>(number.ptr - value.data()) + 1; at < value.size();
+       ++at)
+    if (value[at] != fill_of(record.producer, record.number, at)) return false;
+  const auto known = producers_.find(record.producer);
+  return known != producers_.end() && record.number < known->second.offered;
+}
+
+void Checker::offered(std::uint64_t producer, std::uint32_t partition, std::uint64_t number) {
+  Producer& known = producers_[producer];
+  known.partition = partition;
+  known.offered = std::max(known.offered, number + 1);
+}
+
+void Checker::acknowledged(std::uint64_t producer, std::uint64_t count) {
+  Producer& known = producers_[producer];
+  known.durable = std::max(known.durable, count);
+}
+
+bool Checker::is_durable(const Record& record) const {
+  const auto known = producers_.find(record.producer);
+  return known != producers_.end() && record.number < known->second.durable;
+}
+
+void Checker::read(std::uint32_t partition, std::int64_t offset, std::string_view value,
+                   bool is_current) {
+  ++read_count_;
+  Record record;
+  if (!parse(value, record) || producers_[record.producer].partition != partition)
+    return report(Anomaly::foreign, fmt::format("partition {} offset {}", partition, offset));
+  if (!is_current) return;
+  const auto found = settled_.find({partition, offset});
+  if (found != settled_.end() && found->second != record)
+    report(Anomaly::stale,
+           fmt::format("partition {} offset {} held record {} of producer {}, now {} of {}",
+                       partition, offset, found->second.number, found->second.producer,
+                       record.number, record.producer));
+  // What is only in memory may go with the node, and its offset to another record.
+  if (is_durable(record)) settled_.insert_or_assign({partition, offset}, record);
+}
+
+void Checker::verify(std::uint32_t partition, const std::vector<Entry>& whole, bool is_damaged) {
+  std::map<std::uint64_t, std::set<std::uint64_t>> there;  // numbers, by producer
+  std::map<std::uint64_t, std::uint64_t> last;
+  std::int64_t next_offset = whole.empty() ? 0 : whole.front().offset;
+  for (const Entry& entry : whole) {
+    read(partition, entry.offset, entry.value, true);
+    if (entry.offset != next_offset && !is_damaged)
+      report(Anomaly::lost, fmt::format("partition {}: offset {} follows {}", partition,
+                                        entry.offset, next_offset - 1));
+    next_offset = entry.offset + 1;
+    Record record;
+    if (!parse(entry.value, record)) continue;
+    if (!there[record.producer].insert(record.number).second)
+      report(Anomaly::duplicated, fmt::format("record {} of producer {} again at offset {}",
+                                              record.number, record.producer, entry.offset));
+    const auto [before, is_first] = last.try_emplace(record.producer, record.number);
+    if (!is_first && record.number < before->second)
+      report(Anomaly::reordered, fmt::format("record {} of producer {} after its {}", record.number,
+                                             record.producer, before->second));
+    before->second = std::max(before->second, record.number);
+  }
+  if (is_damaged) return;
+  for (const auto& [id, producer] : producers_) {
+    if (producer.partition != partition) continue;
+    for (std::uint64_t number = 0; number < producer.durable; ++number)
+      if (!there[id].contains(number))
+        report(Anomaly::lost, fmt::format("record {} of {} durable ones of producer {}", number,
+                                          producer.durable, id));
+  }
+}
+
+void Checker::report(Anomaly kind, std::string text) {
+  if (findings_.size() < findings_max) findings_.push_back({kind, std::move(text)});
+}
+
+std::uint64_t Checker::acknowledged_count() const {
+  std::uint64_t count = 0;
+  for (const auto& [id, producer] : producers_) count += producer.durable;
+  return count;
+}
+
+}  // namespace millrace::sim

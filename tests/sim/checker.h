@@ -1,0 +1,80 @@
+// Checker: what was offered, acknowledged and read, and what of it contradicts the promises of a
+// log.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dataplane/base/ids.h"
+
+namespace millrace::sim {
+
+enum class Anomaly : std::uint8_t {
+  lost,         // acknowledged as durable, and not in the log
+  duplicated,   // twice in the log
+  reordered,    // of one producer, not in the order it was offered
+  stale,        // a durable record whose offset later held another
+  foreign,      // bytes nobody offered
+  unreadable,   // the log cannot be read, and no disk was harmed
+  stuck,        // no progress though every fault is over
+  broken_rule,  // an invariant at rest does not hold
+};
+
+struct Finding {
+  Anomaly kind;
+  std::string text;
+};
+
+class Checker {
+ public:
+  // The value of a producer's n-th record: it names itself, so that any other bytes are foreign.
+  static std::string value_of(std::uint64_t producer, std::uint64_t number, std::size_t bytes);
+
+  // A producer of a partition; both are numbers of the run.
+  void offered(std::uint64_t producer, std::uint32_t partition, std::uint64_t number);
+  // All below `count` are durable.
+  void acknowledged(std::uint64_t producer, std::uint64_t count);
+  // A live reader met this. is_current: in this life of the node, not on a packet of an earlier
+  // one.
+  void read(std::uint32_t partition, std::int64_t offset, std::string_view value, bool is_current);
+
+  // The whole of a partition, after all is over. is_damaged: the node says that it misses some.
+  struct Entry {
+    std::int64_t offset;
+    std::string value;
+  };
+  void verify(std::uint32_t partition, const std::vector<Entry>& whole, bool is_damaged);
+
+  void report(Anomaly kind, std::string text);
+  const std::vector<Finding>& findings() const { return findings_; }
+  std::uint64_t acknowledged_count() const;
+  std::uint64_t read_count() const { return read_count_; }
+
+ private:
+  struct Record {
+    std::uint64_t producer = 0;
+    std::uint64_t number = 0;
+    auto operator<=>(const Record&) const = default;
+  };
+  struct Producer {
+    std::uint32_t partition = 0;
+    std::uint64_t offered = 0;
+    std::uint64_t durable = 0;
+  };
+
+  bool parse(std::string_view value, Record& record);
+  bool is_durable(const Record& record) const;
+
+  std::map<std::uint64_t, Producer> producers_;
+  // By partition and offset: what a reader met there when it was known to be durable.
+  std::map<std::pair<std::uint32_t, std::int64_t>, Record> settled_;
+  std::vector<Finding> findings_;
+  std::uint64_t read_count_ = 0;
+};
+
+}  // namespace millrace::sim

@@ -1,0 +1,44 @@
+// Faults: every kind of trouble that a simulated run can meet, and how often it did.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace millrace::sim {
+
+enum class Fault : std::uint8_t {
+  packet_lost,
+  packet_doubled,
+  packet_late,      // so late that later ones overtake it
+  link_cut,         // one direction of one client's link, for a while
+  disk_slow,        // one disk completes nothing for a while
+  killed,           // the process ends; the disk keeps what it was given
+  power_cut,        // the disk keeps what was flushed and any part of the rest
+  torn_write,       // a power cut kept some sectors of a write and lost others
+  restarted,        // a clean end
+  client_gone,      // a client ends without a word, another takes its place
+  bit_rot,          // one bit of what was durable, while the node is down
+  write_lost,       // a durable block reads as zeros
+  write_misplaced,  // a durable block has another one's bytes
+  unreadable,       // a durable block cannot be read
+  write_failed,     // a write ends in EIO
+  flush_failed,     // a flush ends in EIO
+  count,
+};
+
+constexpr std::array<std::string_view, static_cast<std::size_t>(Fault::count)> fault_names = {
+    "packet_lost",     "packet_doubled", "packet_late",  "link_cut",    "disk_slow", "killed",
+    "power_cut",       "torn_write",     "restarted",    "client_gone", "bit_rot",   "write_lost",
+    "write_misplaced", "unreadable",     "write_failed", "flush_failed"};
+
+using FaultCounts = std::array<std::uint64_t, static_cast<std::size_t>(Fault::count)>;
+
+inline void add(FaultCounts& counts, Fault fault, std::uint64_t n = 1) {
+  counts[static_cast<std::size_t>(fault)] += n;
+}
+inline std::uint64_t of(const FaultCounts& counts, Fault fault) {
+  return counts[static_cast<std::size_t>(fault)];
+}
+
+}  // namespace millrace::sim

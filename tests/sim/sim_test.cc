@@ -1,0 +1,132 @@
+// Seeds of whole runs, and the proof that they would notice.
+#include <gtest/gtest.h>
+
+#include <charconv>
+#include <filesystem>
+#include <vector>
+
+#include "storage/breakage.h"
+#include "tests/sim/simulation.h"
+
+namespace millrace::sim {
+namespace {
+
+constexpr std::uint64_t seeds_to_find = 200;  // a broken rule shows within so many
+
+void expect_clean(const Report& report) {
+  for (const Finding& finding : report.findings) {
+    ADD_FAILURE() << "seed " << report.seed << ": " << finding.text
+                  << "\n  again with: ./dev sim --seed " << report.seed;
+  }
+  EXPECT_GT(report.acknowledged, 0U) << "seed " << report.seed;
+}
+
+TEST(Simulation, keeps_every_promise_under_all_kinds_of_trouble) {
+  FaultCounts met{};
+  for (std::uint64_t seed = 1; seed <= SIM_SEEDS; ++seed) {
+    const Report report = Simulation(seed).run();
+    expect_clean(report);
+    for (std::size_t i = 0; i < met.size(); ++i) met[i] += report.faults[i];
+  }
+  if (SIM_SEEDS < 200) return;  // too few to meet all
+  for (std::size_t i = 0; i < met.size(); ++i)
+    EXPECT_GT(met[i], 0U) << fault_names[i] << " never happened";
+}
+
+TEST(Simulation, a_seed_is_the_same_run_each_time) {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const std::uint64_t hash = Simulation(seed).run().hash;
+    EXPECT_EQ(Simulation(seed).run().hash, hash) << "seed " << seed;
+    EXPECT_NE(Simulation(seed + 100).run().hash, hash);
+  }
+}
+
+// Each file is named after the seed that found something, and says what.
+TEST(Simulation, what_was_found_once_stays_mended) {
+  std::vector<std::uint64_t> seeds;
+  for (const auto& entry : std::filesystem::directory_iterator(SIM_SEEDS_FOLDER)) {
+    const std::string name = entry.path().stem().string();
+    std::uint64_t seed = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), seed).ec != std::errc()) continue;
+    seeds.push_back(seed);
+  }
+  ASSERT_FALSE(seeds.empty());
+  for (const std::uint64_t seed : seeds) expect_clean(Simulation(seed).run());
+}
+
+class BrokenRule : public ::testing::TestWithParam<storage::Breakage> {
+ protected:
+  ~BrokenRule() override { storage::breakage = storage::Breakage::none; }
+};
+
+TEST_P(BrokenRule, is_found) {
+  storage::breakage = GetParam();
+  std::uint64_t seed = 1;
+  while (seed <= seeds_to_find && Simulation(seed).run().findings.empty()) ++seed;
+  EXPECT_LE(seed, seeds_to_find);
+}
+
+INSTANTIATE_TEST_SUITE_P(all, BrokenRule,
+                         ::testing::Values(storage::Breakage::acknowledge_early,
+                                           storage::Breakage::ignore_crc,
+                                           storage::Breakage::cut_on_damage,
+                                           storage::Breakage::keep_generation));
+
+// --- the checker itself ---
+
+TEST(Checker, accepts_a_log_that_holds_what_was_offered) {
+  Checker checker;
+  std::vector<Checker::Entry> whole;
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    checker.offered(1, 0, i);
+    whole.push_back({static_cast<std::int64_t>(i), Checker::value_of(1, i, 50)});
+  }
+  checker.acknowledged(1, 10);
+  checker.verify(0, whole, false);
+  EXPECT_TRUE(checker.findings().empty());
+}
+
+// One log with one thing wrong, and what that is called.
+struct Wrong {
+  const char* name;
+  void (*spoil)(std::vector<Checker::Entry>&);
+  Anomaly kind;
+};
+
+class WrongLog : public ::testing::TestWithParam<Wrong> {};
+
+TEST_P(WrongLog, is_called_by_its_name) {
+  Checker checker;
+  std::vector<Checker::Entry> whole;
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    checker.offered(1, 0, i);
+    whole.push_back({static_cast<std::int64_t>(i), Checker::value_of(1, i, 50)});
+  }
+  checker.acknowledged(1, 10);
+  for (const Checker::Entry& entry : whole) checker.read(0, entry.offset, entry.value, true);
+  GetParam().spoil(whole);
+  checker.verify(0, whole, false);
+  ASSERT_FALSE(checker.findings().empty());
+  bool named = false;
+  for (const Finding& finding : checker.findings()) named |= finding.kind == GetParam().kind;
+  EXPECT_TRUE(named) << checker.findings().front().text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    all, WrongLog,
+    ::testing::Values(
+        Wrong{"lost", [](auto& log) { log.pop_back(); }, Anomaly::lost},
+        Wrong{"hole", [](auto& log) { log.erase(log.begin() + 4); }, Anomaly::lost},
+        Wrong{"duplicated",
+              [](auto& log) {
+                log.push_back({10, log[3].value});
+              },
+              Anomaly::duplicated},
+        Wrong{"reordered", [](auto& log) { std::swap(log[2].value, log[7].value); },
+              Anomaly::reordered},
+        Wrong{"stale", [](auto& log) { std::swap(log[2].value, log[7].value); }, Anomaly::stale},
+        Wrong{"foreign", [](auto& log) { log[5].value.back() ^= 1; }, Anomaly::foreign}),
+    [](const auto& wrong) { return std::string(wrong.param.name); });
+
+}  // namespace
+}  // namespace millrace::sim

@@ -1,0 +1,536 @@
+#include "tests/sim/simulation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "dataplane/base/units.h"
+#include "storage/superblock.h"
+
+namespace millrace::sim {
+namespace {
+
+using base::ms_ns;
+using base::us_ns;
+using client::Level;
+
+constexpr std::uint32_t partition_count = 4;
+constexpr std::uint64_t trouble_ns = 2 * base::second_ns;
+constexpr std::uint64_t settle_ns = 120 * base::second_ns;
+constexpr std::uint64_t step_min_ns = 20 * us_ns;
+constexpr std::uint64_t step_max_ns = 20 * ms_ns;
+constexpr std::uint64_t records_max = 4000;  // of a writer
+constexpr const char* topic = "t";
+
+NetOptions draw_weather(Random& random) {
+  NetOptions net;
+  net.delay_ns = random.between(20, 1000) * us_ns;
+  net.jitter_ns = random.between(0, 500) * us_ns;
+  if (random.permille(700)) net.lose_permille = static_cast<std::uint32_t>(random.below(150));
+  if (random.permille(700)) net.double_permille = static_cast<std::uint32_t>(random.below(100));
+  if (random.permille(700)) net.late_permille = static_cast<std::uint32_t>(random.below(100));
+  return net;
+}
+
+}  // namespace
+
+Simulation::Simulation(std::uint64_t seed)
+    : seed_(seed), random_(seed), net_(random_, faults_), may_harm_(random_.permille(400)) {
+  node_ = std::make_unique<core::TestNode>(node_options());
+  const std::size_t cores = node_->options.core_count;
+  for (auto& disk : node_->disks)
+    disks_.push_back({.disk = static_cast<testing::FaultyDisk*>(disk.get())});
+  up_ = true;
+  for (DiskState& state : disks_) state.disk->hold(true);
+  for (DiskState& state : disks_) check_generation(state);
+  node_->make_topic(partition_count);
+  for (std::size_t i = 0; i < random_.between(1, 3); ++i) add_guest(i % cores);
+  for (const Fault kind :
+       {Fault::link_cut, Fault::disk_slow, Fault::killed, Fault::power_cut, Fault::restarted,
+        Fault::client_gone, Fault::write_failed, Fault::flush_failed}) {
+    if (random_.permille(500)) kinds_.push_back(kind);
+  }
+  if (kinds_.empty()) kinds_.push_back(Fault::power_cut);
+  net_.set_options(draw_weather(random_));
+}
+
+Simulation::~Simulation() {
+  for (DiskState& state : disks_) state.disk->forget_operations();
+}
+
+core::TestNodeOptions Simulation::node_options() {
+  core::TestNodeOptions options;
+  options.core_count = static_cast<std::uint16_t>(random_.between(1, 3));
+  options.secret = seed_;
+  options.port.rx_frames = 512;
+  options.file_bytes = 4 * base::mib;
+  options.make_disk = [this](std::uint16_t core) {
+    const auto durability =
+        random_.permille(500) ? storage::Durability::flush : storage::Durability::fua;
+    return std::make_unique<testing::FaultyDisk>(seed_ * 64 + core, durability);
+  };
+  return options;
+}
+
+// --- clients ---
+
+void Simulation::add_guest(std::size_t core) {
+  Guest& guest = *guests_.emplace_back(std::make_unique<Guest>());
+  guest.core = core;
+  guest.cable = net_.add_cable([&guest]() { return guest.port.get(); },
+                               [this, core]() { return up_ ? &node_->port(core) : nullptr; });
+  connect(guest);
+  const std::uint64_t writers = random_.between(1, 3);
+  for (std::uint64_t i = 0; i < writers; ++i) {
+    const auto partition = static_cast<std::uint32_t>(random_.below(partition_count));
+    add_writer(guest, partition, random_.permille(750) ? Level::durable : Level::memory);
+  }
+  add_reader(guest, static_cast<std::uint32_t>(random_.below(partition_count)));
+}
+
+void Simulation::connect(Guest& guest) {
+  guest.readers.clear();
+  guest.writers.clear();
+  guest.client.reset();
+  test::FakePortOptions port;
+  port.rx_frames = 512;
+  port.ipv4 = 0x0a00'0100 + static_cast<std::uint32_t>(guest.cable);
+  port.udp_port = 40000;
+  guest.port = std::make_unique<test::FakePort>(port);
+  client::ClientOptions options;
+  options.server = {.ipv4 = node_->options.port.ipv4, .udp_port = 7070};
+  options.local_port = 40000;
+  options.delivery_timeout_ns = 5 * base::second_ns;
+  options.connection.seed = random_.next();
+  guest.sessions_before = 0;
+  guest.client = std::make_unique<client::Client>(*guest.port, node_->clock, options);
+}
+
+void Simulation::add_writer(Guest& guest, std::uint32_t partition, Level ack) {
+  Writer writer;
+  writer.id = ++writer_ids_;
+  writer.partition = partition;
+  writer.ack = ack;
+  client::ProducerOptions options;
+  options.topic = topic;
+  options.partition = static_cast<std::int32_t>(partition);
+  options.producer_id = static_cast<base::ProducerId>(1000 + writer.id);
+  options.ack = ack;
+  if (random_.permille(300)) options.batch_bytes = 32 * 1024;
+  writer.producer = guest.client->open_producer(options);
+  guest.writers.push_back(writer);
+}
+
+Simulation::Reader& Simulation::add_reader(Guest& guest, std::uint32_t partition) {
+  Reader& reader = *guest.readers.emplace_back(std::make_unique<Reader>());
+  reader.guest = &guest;
+  reader.partition = partition;
+  client::SubscriptionOptions options;
+  options.topic = topic;
+  options.partition_index = static_cast<std::uint16_t>(partition);
+  options.start_at = native::StartAt::earliest;
+  options.context = &reader;
+  reader.subscription = guest.client->subscribe(options);
+  return reader;
+}
+
+void Simulation::offer(Writer& writer) {
+  const std::uint64_t burst = random_.between(1, 12);
+  for (std::uint64_t i = 0; i < burst && writer.offered < records_max; ++i) {
+    const std::size_t bytes =
+        random_.permille(50) ? random_.between(2'000, 20'000) : random_.between(8, 400);
+    const std::string value = Checker::value_of(writer.id, writer.offered, bytes);
+    // What is taken may be in the log from here on.
+    checker_.offered(writer.id, writer.partition, writer.offered);
+    if (writer.producer->offer(std::nullopt, value) < 0) break;
+    ++writer.offered;
+  }
+  writer.offer_at_ns = now() + random_.between(100, 20'000) * us_ns;
+}
+
+void Simulation::look_after(Guest& guest, Writer& writer) {
+  mr_acks acks{};
+  const int status = writer.producer->poll_acks(acks);
+  checker_.acknowledged(writer.id,
+                        static_cast<std::uint64_t>(std::max<std::int64_t>(acks.durable, 0)));
+  if (status >= 0) {
+    if (offering_ && writer.producer->ready() && now() >= writer.offer_at_ns) offer(writer);
+    return;
+  }
+  switch (status) {
+    case MR_TIMED_OUT:
+    case MR_STORAGE_FAILED:
+    case MR_REFUSED_FULL:
+      writer.producer->retry();
+      return;
+    case MR_DAMAGED:
+      if (!harmed_)
+        checker_.report(Anomaly::unreadable,
+                        fmt::format("producer {}: partition {} is called damaged", writer.id,
+                                    writer.partition));
+      break;
+    case MR_OUT_OF_ORDER:
+      // What was only in memory may have gone with the power.
+      if (writer.ack == Level::durable && !harmed_)
+        checker_.report(Anomaly::lost,
+                        fmt::format("the node misses records of producer {}", writer.id));
+      break;
+    default:
+      checker_.report(Anomaly::broken_rule,
+                      fmt::format("producer {} stopped: {}", writer.id, mr_status_text(status)));
+  }
+  guest.client->close_producer(writer.producer);
+  writer.producer = nullptr;
+}
+
+void Simulation::look_after(Guest& guest, Reader& reader) {
+  mr_position position{};
+  const int status = reader.subscription->position(position);
+  if (status >= 0 || status == MR_NOT_CONNECTED || status == MR_NOT_READY) return;
+  guest.client->unsubscribe(reader.subscription);
+  reader.subscription = nullptr;
+  reader.finished = true;
+  // The reader may have been ahead of what the power left.
+  if (status == MR_OUT_OF_RANGE && reader.into == nullptr) return;
+  if (status != MR_DAMAGED || !harmed_)
+    checker_.report(Anomaly::unreadable,
+                    fmt::format("partition {}: {}", reader.partition, mr_status_text(status)));
+}
+
+void Simulation::use(Guest& guest) {
+  guest.client->poll(
+      [](void* context, const mr_record* record) {
+        auto& simulation = *static_cast<Simulation*>(context);
+        auto& reader = *static_cast<Reader*>(
+            reinterpret_cast<client::Subscription*>(record->subscription)->context());
+        const std::string_view value(static_cast<const char*>(record->value), record->value_bytes);
+        if (record->offset <= reader.last_offset)
+          simulation.checker_.report(
+              Anomaly::reordered,
+              fmt::format("partition {}: offset {} was delivered after {}", reader.partition,
+                          record->offset, reader.last_offset));
+        reader.last_offset = record->offset;
+        if (reader.into != nullptr) {
+          reader.into->push_back({record->offset, std::string(value)});
+        } else {
+          // A packet of an earlier life of the node may still be under way.
+          const Guest& guest = *reader.guest;
+          const bool is_current = guest.client->stats().sessions > guest.sessions_before;
+          simulation.checker_.read(reader.partition, record->offset, value, is_current);
+        }
+      },
+      this, 1'000'000);
+  for (Writer& writer : guest.writers)
+    if (writer.producer != nullptr) look_after(guest, writer);
+  for (auto& reader : guest.readers)
+    if (reader->subscription != nullptr) look_after(guest, *reader);
+  std::erase_if(guest.writers, [](const Writer& writer) { return writer.producer == nullptr; });
+  if (!offering_) return;
+  // Whoever had to stop is followed by another.
+  if (guest.writers.empty() && !harmed_)
+    add_writer(guest, static_cast<std::uint32_t>(random_.below(partition_count)), Level::durable);
+  std::erase_if(guest.readers, [](const auto& reader) { return reader->finished; });
+  if (guest.readers.empty() && !harmed_)
+    add_reader(guest, static_cast<std::uint32_t>(random_.below(partition_count)));
+}
+
+void Simulation::replace_client(Guest& guest) {
+  add(faults_, Fault::client_gone);
+  const std::size_t writers = guest.writers.size();
+  connect(guest);
+  for (std::size_t i = 0; i < writers; ++i)
+    add_writer(guest, static_cast<std::uint32_t>(random_.below(partition_count)), Level::durable);
+}
+
+// --- time ---
+
+std::uint64_t Simulation::next_ns() {
+  std::uint64_t next = std::min(now() + step_max_ns, net_.next_ns());
+  for (const DiskState& state : disks_)
+    if (state.next_ns != 0) next = std::min(next, state.next_ns);
+  for (const Later& one : later_) next = std::min(next, one.at_ns);
+  for (const auto& guest : guests_) {
+    next = std::min(next, guest->client->deadline_ns());
+    if (!offering_) continue;
+    for (const Writer& writer : guest->writers) next = std::min(next, writer.offer_at_ns);
+  }
+  if (up_) {
+    for (auto& core : node_->cores)
+      next = std::min(next, now() + std::max(core->core.sleep_ns_max(), 10 * step_min_ns));
+  }
+  return std::max(next, now() + step_min_ns);
+}
+
+void Simulation::step() {
+  node_->clock.advance(next_ns() - now());
+  for (std::size_t i = 0; i < later_.size();) {
+    if (later_[i].at_ns > now()) {
+      ++i;
+      continue;
+    }
+    const auto act = std::move(later_[i].act);
+    later_.erase(later_.begin() + static_cast<std::ptrdiff_t>(i));
+    act();
+  }
+  net_.deliver(now());
+  for (DiskState& state : disks_) move_disk(state);
+  if (up_) turn_node();
+  net_.collect(now());
+  for (auto& guest : guests_) use(*guest);
+  net_.collect(now());
+}
+
+void Simulation::run_until_ns(std::uint64_t end_ns) {
+  while (now() < end_ns) {
+    step();
+    if (now() >= fault_at_ns_ && offering_) fault();
+  }
+}
+
+// A turn hands work to other cores and to itself; it goes on until all rest.
+void Simulation::turn_node() {
+  for (int round = 0; round < 8; ++round) {
+    bool worked = false;
+    for (auto& core : node_->cores) worked |= core->core.run_turn();
+    if (!worked) break;
+  }
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    const base::Position durable = node_->cores[i]->journal->durable_position();
+    if (durable == disks_[i].durable) continue;
+    disks_[i].proven = disks_[i].durable;
+    disks_[i].durable = durable;
+  }
+}
+
+void Simulation::move_disk(DiskState& state) {
+  if (state.disk->in_flight() == 0) {
+    state.next_ns = 0;
+  } else if (state.next_ns == 0) {
+    state.next_ns = std::max(now() + random_.between(30, 2'000) * us_ns, state.slow_until_ns);
+  } else if (now() >= state.next_ns) {
+    state.next_ns = 0;
+    state.disk->deliver_one();
+  }
+}
+
+void Simulation::later(std::uint64_t after_ns, std::function<void()> act) {
+  later_.push_back({now() + after_ns, std::move(act)});
+}
+
+// --- the node ---
+
+void Simulation::start_node() {
+  if (up_) return;
+  ++starts_;
+  for (DiskState& state : disks_) {
+    state.disk->fail_writes(0);
+    state.disk->fail_flushes(0);
+  }
+  node_->options.secret = seed_ + (starts_ << 32);
+  for (auto& guest : guests_) guest->sessions_before = guest->client->stats().sessions;
+  node_->start();
+  up_ = true;
+  for (DiskState& state : disks_) check_generation(state);
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    const base::Position end = node_->cores[i]->journal->durable_position();
+    if (end < disks_[i].proven && !harmed_)
+      checker_.report(Anomaly::lost, fmt::format("journal {} ends at {}, {} was durable", i, end,
+                                                 disks_[i].proven));
+    disks_[i].durable = disks_[i].proven = end;
+  }
+  node_->make_topic(partition_count);
+}
+
+// Nobody is told anything.
+void Simulation::stop_node() {
+  node_->stop();
+  up_ = false;
+  for (DiskState& state : disks_) state.next_ns = 0;
+}
+
+void Simulation::kill_node(bool power_cut) {
+  if (!up_) return;
+  add(faults_, power_cut ? Fault::power_cut : Fault::killed);
+  for (DiskState& state : disks_) {
+    if (power_cut) {
+      const auto crash = state.disk->crash();
+      if (crash.kept != 0 && crash.lost != 0) add(faults_, Fault::torn_write);
+    } else {
+      state.disk->forget_operations();
+    }
+  }
+  stop_node();
+  if (may_harm_ && offering_ && random_.permille(300)) harm(disks_[random_.below(disks_.size())]);
+  later(random_.between(1, 300) * ms_ns, [this] { start_node(); });
+}
+
+void Simulation::check_generation(DiskState& state) {
+  const auto file = state.disk->open(storage::superblock_file_name);
+  const auto superblock =
+      file ? storage::load_superblock(*state.disk, *file) : std::optional<storage::Superblock>();
+  if (!superblock || superblock->generation <= state.generation)
+    return checker_.report(Anomaly::broken_rule,
+                           fmt::format("a start did not raise generation {}", state.generation));
+  state.generation = superblock->generation;
+}
+
+// Something durable goes bad. Only what later frames prove to have been durable: the very last one
+// cannot be told from a torn write without a replica.
+void Simulation::harm(DiskState& state) {
+  const std::uint64_t blocks = state.proven / storage::block_bytes;
+  if (blocks < 2) return;
+  harmed_ = true;
+  const auto place = [&](std::uint64_t block) {
+    const std::uint64_t position = block * storage::block_bytes;
+    const std::uint64_t file_bytes = node_->options.file_bytes;
+    return std::pair(fmt::format("journal-{:04}", position / file_bytes), position % file_bytes);
+  };
+  const auto [name, at] = place(random_.below(blocks));
+  switch (random_.below(4)) {
+    case 0: {
+      add(faults_, Fault::bit_rot);
+      const std::uint64_t byte = random_.below(storage::block_bytes);
+      return state.disk->flip_bit(name, at + byte, static_cast<std::uint32_t>(random_.below(8)));
+    }
+    case 1: {
+      add(faults_, Fault::write_lost);
+      const std::vector<std::byte> zeros(storage::block_bytes);
+      return state.disk->overwrite(name, at, zeros);
+    }
+    case 2: {
+      add(faults_, Fault::write_misplaced);
+      const auto [other, other_at] = place(random_.below(blocks));
+      const auto bytes = state.disk->contents(other);
+      return state.disk->overwrite(name, at,
+                                   std::span(bytes).subspan(other_at, storage::block_bytes));
+    }
+    default:
+      add(faults_, Fault::unreadable);
+      return state.disk->make_unreadable(name, at);
+  }
+}
+
+// --- trouble ---
+
+void Simulation::fault() {
+  fault_at_ns_ = now() + random_.between(20, 400) * ms_ns;
+  const Fault kind = kinds_[random_.below(kinds_.size())];
+  DiskState& state = disks_[random_.below(disks_.size())];
+  Guest& guest = *guests_[random_.below(guests_.size())];
+  switch (kind) {
+    case Fault::link_cut: {
+      add(faults_, kind);
+      const std::size_t direction = random_.below(2);
+      net_.set_cut(guest.cable, direction, true);
+      return later(random_.between(5, 500) * ms_ns, [this, cable = guest.cable, direction] {
+        net_.set_cut(cable, direction, false);
+      });
+    }
+    case Fault::disk_slow:
+      add(faults_, kind);
+      state.slow_until_ns = now() + random_.between(5, 300) * ms_ns;
+      return;
+    case Fault::killed:
+    case Fault::power_cut:
+      return kill_node(kind == Fault::power_cut);
+    case Fault::restarted:
+      if (!up_) return;
+      add(faults_, kind);
+      for (auto& core : node_->cores) static_cast<void>(core->core.drain());
+      net_.collect(now());
+      stop_node();
+      return later(random_.between(1, 100) * ms_ns, [this] { start_node(); });
+    case Fault::client_gone:
+      return replace_client(guest);
+    case Fault::write_failed:
+    case Fault::flush_failed:
+      if (!up_) return;
+      add(faults_, kind);
+      if (kind == Fault::write_failed) {
+        state.disk->fail_writes(-EIO);
+      } else {
+        state.disk->fail_flushes(-EIO);
+      }
+      // The operator changes the cable and starts the node again.
+      return later(random_.between(10, 200) * ms_ns, [this] { kill_node(random_.permille(500)); });
+    default:
+      return;
+  }
+}
+
+// --- the end ---
+
+void Simulation::heal() {
+  offering_ = false;
+  net_.set_options({});
+  net_.mend_all();
+  for (DiskState& state : disks_) state.slow_until_ns = 0;
+}
+
+bool Simulation::settled() const {
+  if (!up_ || !later_.empty()) return false;
+  return std::all_of(guests_.begin(), guests_.end(), [](const auto& guest) {
+    return std::all_of(guest->writers.begin(), guest->writers.end(), [](const Writer& writer) {
+      return writer.producer->status() == MR_OK && writer.producer->drained();
+    });
+  });
+}
+
+bool Simulation::is_damaged(std::uint32_t partition) const {
+  for (const link::PartitionBlock& block : node_->region->partitions)
+    if (block.id_plus_one.get() == partition + 1) return block.damaged.get() != 0;
+  return false;
+}
+
+std::int64_t Simulation::log_end(std::uint32_t partition) const {
+  for (const link::PartitionBlock& block : node_->region->partitions)
+    if (block.id_plus_one.get() == partition + 1)
+      return static_cast<std::int64_t>(block.log_end.get());
+  return 0;
+}
+
+void Simulation::read_all() {
+  std::vector<std::vector<Checker::Entry>> whole(partition_count);
+  Guest& guest = *guests_.front();
+  connect(guest);
+  run_until_ns(now() + 100 * ms_ns);  // the node has shown its partitions
+  std::vector<Reader*> readers;
+  for (std::uint32_t partition = 0; partition < partition_count; ++partition) {
+    readers.push_back(&add_reader(guest, partition));
+    readers.back()->into = &whole[partition];
+  }
+  const auto done = [&](const Reader* reader) {
+    return reader->finished || reader->last_offset + 1 >= log_end(reader->partition);
+  };
+  const std::uint64_t end_ns = now() + settle_ns;
+  while (now() < end_ns && !std::all_of(readers.begin(), readers.end(), done)) step();
+  for (const Reader* reader : readers) {
+    if (!done(reader))
+      checker_.report(Anomaly::stuck,
+                      fmt::format("partition {} is read up to {} of {}", reader->partition,
+                                  reader->last_offset + 1, log_end(reader->partition)));
+    checker_.verify(reader->partition, whole[reader->partition], is_damaged(reader->partition));
+  }
+}
+
+Report Simulation::run() {
+  fault_at_ns_ = now() + random_.between(10, 200) * ms_ns;
+  run_until_ns(now() + trouble_ns);
+  heal();
+  const std::uint64_t end_ns = now() + settle_ns;
+  while (now() < end_ns && !settled()) step();
+  if (!settled()) checker_.report(Anomaly::stuck, "not everything is acknowledged in two minutes");
+  kill_node(true);
+  while (!up_) step();
+  read_all();
+  return {.seed = seed_,
+          .hash = net_.hash(),
+          .virtual_ns = now(),
+          .acknowledged = checker_.acknowledged_count(),
+          .read = checker_.read_count(),
+          .faults = faults_,
+          .findings = checker_.findings()};
+}
+
+}  // namespace millrace::sim

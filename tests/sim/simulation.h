@@ -1,0 +1,137 @@
+// Simulation: a node of several cores, its disks, its clients and the cables between them, in one
+// thread and in virtual time, all of it from one seed. The real cores, shards, journals, protocol
+// and client library; only Clock, Disk and Port are ours.
+//
+// A run has three parts: trouble of the kinds the seed has drawn; then a time in which all is well
+// and everything must be acknowledged; then a power cut, after which the whole log is read and
+// judged.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/client/client.h"
+#include "tests/dataplane/core/test_node.h"
+#include "tests/sim/checker.h"
+#include "tests/sim/faults.h"
+#include "tests/sim/random.h"
+#include "tests/sim/sim_net.h"
+#include "tests/support/faulty_disk.h"
+
+namespace millrace::sim {
+
+struct Report {
+  std::uint64_t seed = 0;
+  std::uint64_t hash = 0;  // of all that was said, and when
+  std::uint64_t virtual_ns = 0;
+  std::uint64_t acknowledged = 0;
+  std::uint64_t read = 0;
+  FaultCounts faults{};
+  std::vector<Finding> findings;
+};
+
+class Simulation {
+ public:
+  explicit Simulation(std::uint64_t seed);
+  ~Simulation();
+  Simulation(const Simulation&) = delete;
+  Simulation& operator=(const Simulation&) = delete;
+
+  Report run();
+
+ private:
+  struct Writer {
+    client::Producer* producer = nullptr;
+    std::uint64_t id = 0;
+    std::uint32_t partition = 0;
+    client::Level ack = client::Level::durable;
+    std::uint64_t offered = 0;
+    std::uint64_t offer_at_ns = 0;
+  };
+  struct Guest;
+  struct Reader {
+    const Guest* guest = nullptr;
+    client::Subscription* subscription = nullptr;
+    std::uint32_t partition = 0;
+    std::int64_t last_offset = -1;
+    bool finished = false;
+    std::vector<Checker::Entry>* into = nullptr;  // the whole log, at the end
+  };
+  struct Guest {
+    std::unique_ptr<test::FakePort> port;
+    std::unique_ptr<client::Client> client;
+    std::size_t core = 0;
+    std::size_t cable = 0;
+    std::uint64_t sessions_before = 0;  // the node's last start
+    std::vector<Writer> writers;
+    std::vector<std::unique_ptr<Reader>> readers;
+  };
+  struct DiskState {
+    testing::FaultyDisk* disk = nullptr;
+    std::uint64_t next_ns = 0;  // when the oldest operation completes; 0: not drawn yet
+    std::uint64_t slow_until_ns = 0;
+    std::uint64_t generation = 0;  // of the last start
+    base::Position durable = 0;    // of the journal
+    base::Position proven = 0;     // a later frame says that all before it is durable
+  };
+  struct Later {
+    std::uint64_t at_ns;
+    std::function<void()> act;
+  };
+
+  core::TestNodeOptions node_options();
+  void add_guest(std::size_t core);
+  void connect(Guest& guest);
+  void add_writer(Guest& guest, std::uint32_t partition, client::Level ack);
+  Reader& add_reader(Guest& guest, std::uint32_t partition);
+
+  // One step of time, to the next thing that happens.
+  void step();
+  void run_until_ns(std::uint64_t end_ns);
+  std::uint64_t next_ns();
+  void turn_node();
+  void move_disk(DiskState& state);
+  void use(Guest& guest);
+  void offer(Writer& writer);
+  void look_after(Guest& guest, Writer& writer);
+  void look_after(Guest& guest, Reader& reader);
+
+  void start_node();
+  void stop_node();
+  void kill_node(bool power_cut);
+  void check_generation(DiskState& state);
+  void fault();
+  void harm(DiskState& state);
+  void replace_client(Guest& guest);
+  void later(std::uint64_t after_ns, std::function<void()> act);
+
+  void heal();
+  bool settled() const;
+  void read_all();
+  bool is_damaged(std::uint32_t partition) const;
+  std::int64_t log_end(std::uint32_t partition) const;
+  std::uint64_t now() { return node_->clock.monotonic_ns(); }
+
+  std::uint64_t seed_;
+  Random random_;
+  FaultCounts faults_{};
+  Checker checker_;
+  SimNet net_;
+  std::vector<Fault> kinds_;  // what this run may meet
+  std::unique_ptr<core::TestNode> node_;
+  std::vector<DiskState> disks_;
+  std::vector<std::unique_ptr<Guest>> guests_;
+  std::vector<Later> later_;
+  std::uint64_t starts_ = 0;
+  std::uint64_t writer_ids_ = 0;
+  std::uint64_t fault_at_ns_ = 0;
+  bool up_ = false;
+  bool offering_ = true;
+  bool may_harm_ = false;
+  bool harmed_ = false;
+};
+
+}  // namespace millrace::sim
