@@ -51,7 +51,7 @@ class UringDisk final : public Disk, private base::CompletionHandler {
   // Creates the folder when it is missing. Both must outlive the disk's last operation.
   static base::Result<std::unique_ptr<UringDisk>> open(const UringDiskOptions& options,
                                                        base::Uring& uring);
-  ~UringDisk();
+  ~UringDisk() override;
   UringDisk(const UringDisk&) = delete;
   UringDisk& operator=(const UringDisk&) = delete;
 

@@ -31,16 +31,16 @@ class TableReader {
   TableReader(const toml::table& table, std::string where, const std::string& file)
       : table_(table), where_(std::move(where)), file_(file) {}
 
-  TableReader& key(std::string_view name, Take take) {
+  TableReader& key(std::string_view name, const Take& take) {
     known_.emplace_back(name);
     if (const auto* node = table_.get(name); node != nullptr && !error_) {
       if (const auto taken = take(*node); !taken) fail(*node, name, taken.error().message());
     }
     return *this;
   }
-  TableReader& required(std::string_view name, Take take) {
+  TableReader& required(std::string_view name, const Take& take) {
     if (!table_.contains(name) && !error_) fail(table_, name, "is missing");
-    return key(name, std::move(take));
+    return key(name, take);
   }
 
   // Every key must have been named.

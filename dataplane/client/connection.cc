@@ -113,11 +113,7 @@ bool Connection::receive(const Received& received, std::uint64_t now_ns, native:
     case PacketType::end:
       lose();
       break;
-    case PacketType::cookie:
-    case PacketType::welcome:  // repeats of a handshake that is over
-      ++dropped_packets_;
-      break;
-    default:  // what only clients send
+    default:  // repeats of a handshake that is over, and what only clients send
       ++dropped_packets_;
       break;
   }

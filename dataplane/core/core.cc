@@ -27,7 +27,7 @@ bool Core::run_turn() {
   rested_ = false;
   worked_ = uring_.reap(256) > 0;
   worked_ |= drain_mailbox();
-  for (std::uint16_t i = 0; i < ports_.size(); ++i) worked_ |= receive(ports_[i], i) > 0;
+  for (std::uint16_t i = 0; i < port_count(); ++i) worked_ |= receive(ports_[i], i) > 0;
   worked_ |= run_shards();
   worked_ |= reply_to_events();
   flush_sessions();
@@ -300,7 +300,7 @@ void Core::run_timers() {
 }
 
 void Core::send_packets() {
-  for (std::uint16_t i = 0; i < ports_.size(); ++i) {
+  for (std::uint16_t i = 0; i < port_count(); ++i) {
     protocol::PacketWriter& writer = effects_->writers[i];
     const std::span<protocol::Packet> packets = writer.filled();
     if (packets.empty()) {
@@ -329,7 +329,7 @@ void Core::send_packets() {
 
 // Every call to a protocol finds at least half of the packets free, as far as ports have buffers.
 void Core::make_room_for_packets() {
-  for (std::uint16_t i = 0; i < ports_.size(); ++i) {
+  for (std::uint16_t i = 0; i < port_count(); ++i) {
     if (effects_->writers[i].room() < protocol::PacketWriter::packets_max / 2 &&
         !effects_->writers[i].filled().empty()) {
       return send_packets();

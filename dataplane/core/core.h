@@ -152,6 +152,7 @@ class Core {
   void publish();
   void publish_shard(ShardState& state);
 
+  std::uint16_t port_count() const { return static_cast<std::uint16_t>(ports_.size()); }
   bool has_room_to_settle();
   bool holds_frames() const;
   std::uint64_t append_room_bytes();

@@ -166,7 +166,7 @@ void Core::publish() {
   publish_at_ns_ = now_ns_ + publish_interval_ns;
   const bool refresh = now_ns_ >= refresh_at_ns_;
   if (refresh) refresh_at_ns_ = now_ns_ + refresh_interval_ns;
-  for (std::uint16_t i = 0; i < ports_.size(); ++i) {
+  for (std::uint16_t i = 0; i < port_count(); ++i) {
     PortState& state = ports_[i];
     const port::PortCounters& from = state.port->counters();
     if (refresh) state.port->refresh_counters();

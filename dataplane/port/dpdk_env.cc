@@ -62,6 +62,7 @@ std::vector<std::string> eal_arguments(const DpdkEnvOptions& options, bool huge,
 
 Result<void> start_eal(std::vector<std::string> arguments) {
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size());
   for (auto& argument : arguments) pointers.push_back(argument.data());
   rte_log_set_global_level(RTE_LOG_ERR);
   if (rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) >= 0) {

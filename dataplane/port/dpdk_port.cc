@@ -15,7 +15,9 @@ namespace {
 constexpr std::uint32_t prefetch_ahead = 3;
 constexpr std::uint64_t checksums_good = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 
-rte_mbuf* mbuf_of(std::uint64_t cookie) { return reinterpret_cast<rte_mbuf*>(cookie); }
+rte_mbuf* mbuf_of(std::uint64_t cookie) {
+  return reinterpret_cast<rte_mbuf*>(cookie);  // NOLINT(performance-no-int-to-ptr): it is its own
+}
 
 bool is_checksum_bad(std::uint64_t flags) {
   return (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_BAD ||

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
+#include <exception>
 #include <map>
 
 #include "storage/breakage.h"
@@ -49,9 +49,7 @@ void take(Totals& totals, const sim::Report& report) {
   fmt::print("  again with: ./dev sim --seed {}\n", report.seed);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Seeded runs of whole nodes under every kind of trouble");
   std::uint64_t seeds = 200, first = 1, one = 0;
   storage::Breakage broken = storage::Breakage::none;
@@ -107,4 +105,15 @@ int main(int argc, char** argv) {
   if (seeds >= 200 && !all_met) fmt::print("a kind of trouble never happened\n");
   fmt::print("{} passed, {} failed\n", totals.seeds - totals.failed, totals.failed);
   return totals.failed != 0 || (seeds >= 200 && !all_met) ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    static_cast<void>(std::fputs(error.what(), stderr));
+    return 1;
+  }
 }

@@ -18,13 +18,13 @@ void SimNet::collect(std::uint64_t now_ns) {
     for (std::size_t direction = 0; direction < 2; ++direction) {
       test::FakePort* port = cables_[cable].ends[direction]();
       if (port == nullptr) continue;
-      while (auto sent = port->take_sent()) send(cable, direction, *port, std::move(*sent), now_ns);
+      while (auto sent = port->take_sent()) send(cable, direction, *port, *sent, now_ns);
     }
   }
 }
 
 void SimNet::send(std::size_t cable, std::size_t direction, test::FakePort& port,
-                  test::FakePort::Sent sent, std::uint64_t now_ns) {
+                  const test::FakePort::Sent& sent, std::uint64_t now_ns) {
   if (cables_[cable].cut[direction]) return;
   if (random_.permille(options_.lose_permille)) return add(faults_, Fault::packet_lost);
   const bool doubled = random_.permille(options_.double_permille);

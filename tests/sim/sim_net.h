@@ -62,7 +62,7 @@ class SimNet {
   };
 
   void send(std::size_t cable, std::size_t direction, test::FakePort& port,
-            test::FakePort::Sent sent, std::uint64_t now_ns);
+            const test::FakePort::Sent& sent, std::uint64_t now_ns);
   void add_hash(std::span<const std::byte> bytes);
 
   Random& random_;

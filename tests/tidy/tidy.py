@@ -32,29 +32,41 @@ CHECKS = {
     "layout": layout.check,
 }
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CLANG_TIDY_FINDING = re.compile(r"^(/\S+?):(\d+):\d+: (?:warning|error): (.*)$")
+CLANG_TIDY_FINDING = re.compile(r"^(\S+?):(\d+):\d+: (?:warning|error): (.*)$")
+# Arguments of gcc that clang refuses.
+GCC_ONLY = re.compile(r" -(?:mmem(?:cpy|set)-strategy=\S+|flto=auto|ffat-lto-objects)")
 
 
 def clang_tidy(tree):
     """clang-tidy with .clang-tidy, over what the build directory compiles."""
     build = os.path.join(tree.root, "build")
-    with open(os.path.join(build, "compile_commands.json")) as database:
-        paths = {os.path.normpath(os.path.join(entry["directory"], entry["file"]))
-                 for entry in json.load(database)}
+    with open(os.path.join(build, "compile_commands.json")) as file:
+        database = json.load(file)
+    for entry in database:
+        entry["command"] = GCC_ONLY.sub("", entry["command"])
+    for_clang = os.path.join(build, "for-clang")
+    os.makedirs(for_clang, exist_ok=True)
+    with open(os.path.join(for_clang, "compile_commands.json"), "w") as file:
+        json.dump(database, file)
+    paths = {os.path.normpath(os.path.join(entry["directory"], entry["file"])) for entry in database}
 
     def run(path):
-        # The compile commands are gcc's; what clang does not know of them is no finding.
-        command = ["clang-tidy", "--quiet", "-p", build, "--extra-arg=-Wno-unknown-warning-option",
-                   "--extra-arg=-Wno-unused-command-line-argument", path]
-        return subprocess.run(command, capture_output=True, text=True).stdout
+        """What it says of the file; that it could not read the command at all is said, too."""
+        command = ["clang-tidy", "--quiet", "-p", for_clang,
+                   "--extra-arg=-Wno-unknown-warning-option", path]
+        output = subprocess.run(command, capture_output=True, text=True).stdout
+        return re.sub(r"^error: ", path + ":1:1: error: ", output, flags=re.MULTILINE)
 
     findings = set()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for output in pool.map(run, sorted(paths)):
             for line in output.splitlines():
                 match = CLANG_TIDY_FINDING.match(line)
-                if match and match.group(1).startswith(tree.root + "/"):
-                    path = os.path.relpath(match.group(1), tree.root)
+                if not match:
+                    continue
+                # Paths are as the compiler was given them, which was in the build directory.
+                path = os.path.relpath(os.path.join(build, match.group(1)), tree.root)
+                if not path.startswith(".."):
                     findings.add(Finding(path, int(match.group(2)), match.group(3)))
     return sorted(findings, key=lambda f: (f.path, f.line))
 
