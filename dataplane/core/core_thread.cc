@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint32_t producers_max = 65536;
 constexpr std::uint32_t uring_entries = 1024;
-// Timers wait as long at most; a look takes some 20 ns.
+// Timers wait as long at most.
 constexpr std::uint32_t looks_max = 64;
 
 storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard) {
@@ -106,16 +106,18 @@ void CoreThread::loop() {
       continue;
     }
     const std::uint64_t silent_ns = core_->now_ns() - worked_at_ns;
-    const bool may_rest = idle_.may_rest(silent_ns);
-    const bool writing = may_rest && core_->writes_awaited();
-    const std::uint64_t sleep_ns =
-        may_rest ? idle_.sleep_ns(silent_ns, writing, core_->sleep_ns_max()) : 0;
+    if (!idle_.may_rest(silent_ns)) {
+      look(false);
+      continue;
+    }
+    const bool writing = core_->writes_awaited();
+    const std::uint64_t sleep_ns = idle_.sleep_ns(silent_ns, writing, core_->sleep_ns_max());
     if (sleep_ns != 0) {
       if (core_->sleep(sleep_ns)) worked_at_ns = clock_.monotonic_ns();
     } else if (writing) {
       core_->give_way();
     } else {
-      look(may_rest);
+      look(true);
     }
   }
 }
