@@ -1,4 +1,4 @@
-"""Tests mirror the sources: each test file has its source, and each folder of code has a test."""
+"""Tests mirror the sources: each test file has its source and is built, and each folder of code has a test."""
 
 import os
 import re
@@ -14,7 +14,10 @@ MAIN = re.compile(r"^int main\(", re.MULTILINE)
 def check(tree):
     findings = []
     tested = set()
+    built = "".join(tree.text(path) for path in tree.paths("meson.build", under="tests/"))
     for path in tree.paths("_test.cc", under="tests/"):
+        if not re.search(rf"['/]{re.escape(os.path.basename(path))}'", built):
+            findings.append(Finding(path, 1, "no meson.build names it, so it never runs"))
         mirrored = path[len("tests/") : -len("_test.cc")]
         if mirrored.split("/")[0] in OTHER_TESTS:
             continue

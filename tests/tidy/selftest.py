@@ -78,9 +78,12 @@ CASES = {
             "tests/storage/log_test.cc": "int b;\n",
             "control/main.cc": "int main() {}\n",
             "tests/sim/anything_test.cc": "int c;\n",
+            "tests/meson.build": "test('log_test.cc', 'sim/anything_test.cc')\n",
         },
         [
-            ({"tests/storage/gone_test.cc": "int d;\n"}, ["tests no source"]),
+            ({"tests/storage/gone_test.cc": "int d;\n", "tests/storage/meson.build": "test('gone_test.cc')\n"},
+             ["tests no source"]),
+            ({"storage/disk.h": "", "tests/storage/disk_test.cc": "int f;\n"}, ["it never runs"]),
             ({"control/admin/server.cc": "int e;\n"}, ["no test in tests/control/admin/"]),
         ],
     ),
