@@ -34,11 +34,16 @@ void BatchIndex::add(List& list, base::Offset base_offset, const BatchEntry& ent
       Chunk& before = chunks_[list.last];
       before.next = id;
       chunk.depth = before.depth + 1;
-      const std::uint32_t jump = before.jump;
-      const bool equal_legs = jump != none && chunks_[jump].jump != none &&
-                              before.depth - chunks_[jump].depth ==
-                                  chunks_[jump].depth - chunks_[chunks_[jump].jump].depth;
-      chunk.jump = equal_legs ? chunks_[jump].jump : list.last;
+      chunk.jump = list.last;
+      chunk.jump_depth = before.depth;
+      if (can_jump(list, before)) {
+        const Chunk& middle = chunks_[before.jump];
+        if (can_jump(list, middle) &&
+            before.depth - middle.depth == middle.depth - middle.jump_depth) {
+          chunk.jump = middle.jump;
+          chunk.jump_depth = middle.jump_depth;
+        }
+      }
     }
     list.last = id;
   }
@@ -49,7 +54,7 @@ void BatchIndex::add(List& list, base::Offset base_offset, const BatchEntry& ent
   std::int64_t highest_before = std::numeric_limits<std::int64_t>::min();
   if (chunk.count > 0) {
     highest_before = chunk.entries[chunk.count - 1].max_timestamp_ms;
-  } else if (chunk.previous != none) {
+  } else if (chunk.previous != none && chunk.depth > list.first_depth) {
     highest_before =
         chunks_[chunk.previous].entries[chunks_[chunk.previous].count - 1].max_timestamp_ms;
   }
@@ -58,13 +63,24 @@ void BatchIndex::add(List& list, base::Offset base_offset, const BatchEntry& ent
 }
 
 void BatchIndex::clear(List& list) {
-  for (std::uint32_t id = list.first; id != none;) {
-    const std::uint32_t next = chunks_[id].next;
-    chunks_[id].next = free_;
-    free_ = id;
-    id = next;
-  }
+  if (list.first == none) return;
+  chunks_[list.last].next = free_;
+  free_ = list.first;
   list = List();
+}
+
+void BatchIndex::drop_before(List& list, base::Offset offset) {
+  if (list.first == none) return;
+  Place keep = find_offset(list, offset);
+  if (offset_at(keep) < offset) keep = next(keep);
+  if (!keep.valid()) return clear(list);
+  if (keep.chunk != list.first) {
+    chunks_[chunks_[keep.chunk].previous].next = free_;
+    free_ = list.first;
+    list.first = keep.chunk;
+    list.first_depth = chunks_[keep.chunk].depth;
+  }
+  list.first_entry = keep.entry;
 }
 
 // The newest chunk for which before(chunk) holds; `before` holds for a prefix of the list. None
@@ -73,8 +89,9 @@ template <typename Before>
 std::uint32_t BatchIndex::last_chunk_where(const List& list, Before before) const {
   std::uint32_t id = list.last;
   while (id != none && !before(chunks_[id])) {
-    const std::uint32_t jump = chunks_[id].jump;
-    id = jump != none && !before(chunks_[jump]) ? jump : chunks_[id].previous;
+    const Chunk& chunk = chunks_[id];
+    if (id == list.first) return none;
+    id = can_jump(list, chunk) && !before(chunks_[chunk.jump]) ? chunk.jump : chunk.previous;
   }
   return id;
 }
@@ -84,11 +101,12 @@ BatchIndex::Place BatchIndex::find_offset(const List& list, base::Offset offset)
       last_chunk_where(list, [&](const Chunk& c) { return c.first_offset <= offset; });
   if (id == none) return first(list);
   const Chunk& chunk = chunks_[id];
+  const std::uint32_t from = id == list.first ? list.first_entry : 0;
   const auto delta = static_cast<std::uint64_t>(offset - chunk.first_offset);
   const BatchEntry* after =
-      std::upper_bound(chunk.entries, chunk.entries + chunk.count, delta,
+      std::upper_bound(chunk.entries + from, chunk.entries + chunk.count, delta,
                        [](std::uint64_t d, const BatchEntry& e) { return d < e.offset_delta; });
-  return {id, static_cast<std::uint32_t>(after - chunk.entries) - 1};
+  return {id, std::max(static_cast<std::uint32_t>(after - chunk.entries), from + 1) - 1};
 }
 
 BatchIndex::Place BatchIndex::find_time(const List& list, std::int64_t timestamp_ms) const {
@@ -97,8 +115,9 @@ BatchIndex::Place BatchIndex::find_time(const List& list, std::int64_t timestamp
   const std::uint32_t holder = id == none ? list.first : chunks_[id].next;
   if (holder == none) return {};
   const Chunk& chunk = chunks_[holder];
+  const std::uint32_t from = holder == list.first ? list.first_entry : 0;
   const BatchEntry* at =
-      std::lower_bound(chunk.entries, chunk.entries + chunk.count, timestamp_ms,
+      std::lower_bound(chunk.entries + from, chunk.entries + chunk.count, timestamp_ms,
                        [](const BatchEntry& e, std::int64_t t) { return e.max_timestamp_ms < t; });
   return {holder, static_cast<std::uint32_t>(at - chunk.entries)};
 }

@@ -4,7 +4,8 @@
 //
 // Chunks carry, beside next and previous, a jump link over a skew-binary distance, so an offset or
 // a time is found from the newest chunk back in a logarithmic number of steps, and the usual
-// question (near the end) in one.
+// question (near the end) in one. Links that lead to chunks dropped from the front are known by
+// their depth and not followed.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,8 @@ class BatchIndex {
     std::uint32_t next = none;
     std::uint32_t previous = none;
     std::uint32_t jump = none;
-    std::uint32_t depth = 0;  // chunks before this one
-    std::uint32_t reserved = 0;
+    std::uint32_t depth = 0;  // chunks that were ever before this one
+    std::uint32_t jump_depth = 0;
     BatchEntry entries[entries_per_chunk];
   };
 
@@ -44,9 +45,11 @@ class BatchIndex {
   struct List {
     std::uint32_t first = none;
     std::uint32_t last = none;
+    std::uint32_t first_entry = 0;  // in the first chunk; those before it were dropped
+    std::uint32_t first_depth = 0;
   };
 
-  // A place in a list; stays right while the list lives, since batches are only added at its end.
+  // A place in a list; stays right until it is dropped, since batches are only added at its end.
   struct Place {
     std::uint32_t chunk = none;
     std::uint32_t entry = 0;
@@ -62,6 +65,8 @@ class BatchIndex {
   bool has_room() const { return free_ != none || unused_ < chunks_.size(); }
   void add(List& list, base::Offset base_offset, const BatchEntry& entry);
   void clear(List& list);
+  // Forgets the batches that start before `offset`: chunks at once, whatever their number.
+  void drop_before(List& list, base::Offset offset);
 
   // The last batch that starts at or before `offset`, or the first one when all start after it;
   // invalid when the list is empty.
@@ -75,10 +80,13 @@ class BatchIndex {
   }
   // The place after this one; invalid at the end.
   Place next(Place place) const;
-  Place first(const List& list) const { return {list.first, 0}; }
+  Place first(const List& list) const { return {list.first, list.first_entry}; }
 
  private:
   std::uint32_t allocate_chunk();
+  static bool can_jump(const List& list, const Chunk& chunk) {
+    return chunk.jump != none && chunk.jump_depth >= list.first_depth;
+  }
   template <typename Before>
   std::uint32_t last_chunk_where(const List& list, Before before) const;
 

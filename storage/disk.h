@@ -9,7 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "dataplane/base/result.h"
 
@@ -50,9 +52,20 @@ class Disk {
   // Start-up and housekeeping; these block. A created file is `bytes` long, all zero, and durable
   // in its folder.
   virtual base::Result<FileId> create(std::string_view file_name, std::uint64_t bytes) = 0;
+  // A file of `bytes` that mean nothing until they are written and flushed; it may be gone after a
+  // crash until it is renamed.
+  virtual base::Result<FileId> reserve(std::string_view file_name, std::uint64_t bytes) = 0;
   virtual base::Result<FileId> open(std::string_view file_name) = 0;
+  // No operation of the file is in flight, and the id may be given to another one.
+  virtual void close(FileId file) = 0;
   virtual base::Result<std::uint64_t> size(FileId file) = 0;
   virtual base::Result<void> remove(std::string_view file_name) = 0;
+  // Durable when it returns; a file of the new name is replaced.
+  virtual base::Result<void> rename(std::string_view from, std::string_view to) = 0;
+  // Names of all files, in no order.
+  virtual base::Result<std::vector<std::string>> list() = 0;
+  // What the device has left for files.
+  virtual base::Result<std::uint64_t> free_bytes() = 0;
   virtual bool exists(std::string_view file_name) = 0;
   virtual base::Result<void> read_now(FileId file, std::uint64_t at, std::span<std::byte> into) = 0;
   virtual base::Result<void> write_now(FileId file, std::uint64_t at,

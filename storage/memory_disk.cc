@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 
 #include "dataplane/base/check.h"
 #include "dataplane/base/ids.h"
@@ -44,6 +45,35 @@ base::Result<FileId> MemoryDisk::create(std::string_view file_name, std::uint64_
   files_[index].memory = {static_cast<std::byte*>(memory), bytes};
   file_count_.set(index + 1);
   return FileId{static_cast<std::uint32_t>(index)};
+}
+
+base::Result<FileId> MemoryDisk::reserve(std::string_view file_name, std::uint64_t bytes) {
+  return create(file_name, bytes);
+}
+
+base::Result<void> MemoryDisk::rename(std::string_view from, std::string_view to) {
+  File* file = find(from);
+  if (file == nullptr) {
+    return base::Error(base::ErrorCode::not_found, "{} is not in memory", from);
+  }
+  if (find(to) != nullptr) {
+    if (auto removed = remove(to); !removed) return removed;
+  }
+  file->name = to;
+  return {};
+}
+
+base::Result<std::vector<std::string>> MemoryDisk::list() {
+  std::vector<std::string> names;
+  for (std::uint64_t i = 0; i < file_count_.get(); ++i) {
+    if (!files_[i].name.empty()) names.push_back(files_[i].name);
+  }
+  return names;
+}
+
+// What there is no memory for is refused by create().
+base::Result<std::uint64_t> MemoryDisk::free_bytes() {
+  return std::numeric_limits<std::uint64_t>::max();
 }
 
 base::Result<FileId> MemoryDisk::open(std::string_view file_name) {

@@ -28,9 +28,14 @@ class MemoryDisk final : public Disk {
   std::string_view device() const override { return "memory"; }
 
   base::Result<FileId> create(std::string_view file_name, std::uint64_t bytes) override;
+  base::Result<FileId> reserve(std::string_view file_name, std::uint64_t bytes) override;
   base::Result<FileId> open(std::string_view file_name) override;
+  void close(FileId /*file*/) override {}
   base::Result<std::uint64_t> size(FileId file) override;
   base::Result<void> remove(std::string_view file_name) override;
+  base::Result<void> rename(std::string_view from, std::string_view to) override;
+  base::Result<std::vector<std::string>> list() override;
+  base::Result<std::uint64_t> free_bytes() override;
   bool exists(std::string_view file_name) override;
   base::Result<void> read_now(FileId file, std::uint64_t at, std::span<std::byte> into) override;
   base::Result<void> write_now(FileId file, std::uint64_t at,

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -76,7 +77,9 @@ UringDisk::UringDisk(const UringDiskOptions& options, base::Uring& uring)
 
 UringDisk::~UringDisk() {
   CHECK(in_flight_ == 0);
-  for (std::uint64_t i = 0; i < file_count_.get(); ++i) ::close(fds_[i]);
+  for (std::uint64_t i = 0; i < file_count_.get(); ++i) {
+    if (fds_[i] >= 0) ::close(fds_[i]);
+  }
   if (lock_fd_ >= 0) ::close(lock_fd_);
   if (folder_fd_ >= 0) ::close(folder_fd_);
 }
@@ -133,14 +136,17 @@ base::Result<std::int32_t> UringDisk::open_file(std::string_view file_name, int 
 }
 
 base::Result<FileId> UringDisk::add_file(std::int32_t fd, std::string_view file_name) {
-  const std::uint64_t index = file_count_.get();
+  const std::uint64_t count = file_count_.get();
+  const auto closed =
+      std::find(fds_.begin(), fds_.begin() + static_cast<std::ptrdiff_t>(count), -1);
+  const auto index = static_cast<std::uint64_t>(closed - fds_.begin());
   if (index == files_max) {
     ::close(fd);
     return Error(ErrorCode::no_space, "{}/{}: more than {} files", options_.folder, file_name,
                  files_max);
   }
   fds_[index] = fd;
-  file_count_.set(index + 1);
+  if (index == count) file_count_.set(count + 1);
   return FileId{static_cast<std::uint32_t>(index)};
 }
 
@@ -154,11 +160,7 @@ base::Result<FileId> UringDisk::create(std::string_view file_name, std::uint64_t
   auto fd = open_file(unfinished, O_RDWR | O_CREAT | O_TRUNC);
   if (!fd) return fd.error();
   auto written = write_zeros(*fd, file_name, bytes);
-  if (written &&
-      ::renameat(folder_fd_, unfinished.c_str(), folder_fd_, std::string(file_name).c_str()) != 0) {
-    written = failed("cannot rename", options_.folder, unfinished, errno);
-  }
-  if (written) written = sync_folder();
+  if (written) written = rename(unfinished, file_name);
   if (!written) {
     ::close(*fd);
     ::unlinkat(folder_fd_, unfinished.c_str(), 0);
@@ -167,13 +169,19 @@ base::Result<FileId> UringDisk::create(std::string_view file_name, std::uint64_t
   return add_file(*fd, file_name);
 }
 
-base::Result<void> UringDisk::write_zeros(std::int32_t fd, std::string_view file_name,
-                                          std::uint64_t bytes) const {
+base::Result<void> UringDisk::allocate_blocks(std::int32_t fd, std::string_view file_name,
+                                              std::uint64_t bytes) const {
   const int status = ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
   if (status != 0) {
     return Error(code_of(status), "no room for {}/{} ({} bytes): {}; free space on the device",
                  options_.folder, file_name, bytes, std::strerror(status));
   }
+  return {};
+}
+
+base::Result<void> UringDisk::write_zeros(std::int32_t fd, std::string_view file_name,
+                                          std::uint64_t bytes) const {
+  if (auto allocated = allocate_blocks(fd, file_name, bytes); !allocated) return allocated;
   struct Block {
     alignas(block_bytes) std::array<std::byte, zero_write_bytes> zeros{};
   };
@@ -196,10 +204,52 @@ base::Result<void> UringDisk::sync_folder() const {
   return {};
 }
 
+base::Result<FileId> UringDisk::reserve(std::string_view file_name, std::uint64_t bytes) {
+  CHECK(bytes % block_bytes == 0);
+  auto fd = open_file(file_name, O_RDWR | O_CREAT | O_TRUNC);
+  if (!fd) return fd.error();
+  if (auto allocated = allocate_blocks(*fd, file_name, bytes); !allocated) {
+    ::close(*fd);
+    ::unlinkat(folder_fd_, std::string(file_name).c_str(), 0);
+    return allocated.error();
+  }
+  return add_file(*fd, file_name);
+}
+
+base::Result<void> UringDisk::rename(std::string_view from, std::string_view to) {
+  if (::renameat(folder_fd_, std::string(from).c_str(), folder_fd_, std::string(to).c_str()) != 0) {
+    return failed("cannot rename", options_.folder, from, errno);
+  }
+  return sync_folder();
+}
+
+base::Result<std::vector<std::string>> UringDisk::list() {
+  std::error_code status;
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.folder, status)) {
+    names.push_back(entry.path().filename().string());
+  }
+  if (status) return failed("cannot read folder", options_.folder, "", status.value());
+  return names;
+}
+
+base::Result<std::uint64_t> UringDisk::free_bytes() {
+  struct statvfs facts {};
+  if (::fstatvfs(folder_fd_, &facts) != 0) {
+    return failed("cannot stat", options_.folder, "", errno);
+  }
+  return static_cast<std::uint64_t>(facts.f_bavail) * facts.f_frsize;
+}
+
 base::Result<FileId> UringDisk::open(std::string_view file_name) {
   auto fd = open_file(file_name, O_RDWR);
   if (!fd) return fd.error();
   return add_file(*fd, file_name);
+}
+
+void UringDisk::close(FileId file) {
+  ::close(fd_of(file));
+  fds_[base::raw(file)] = -1;
 }
 
 std::int32_t UringDisk::fd_of(FileId file) const {

@@ -61,9 +61,14 @@ class UringDisk final : public Disk, private base::CompletionHandler {
   bool is_direct() const { return direct_; }
 
   base::Result<FileId> create(std::string_view file_name, std::uint64_t bytes) override;
+  base::Result<FileId> reserve(std::string_view file_name, std::uint64_t bytes) override;
   base::Result<FileId> open(std::string_view file_name) override;
+  void close(FileId file) override;
   base::Result<std::uint64_t> size(FileId file) override;
   base::Result<void> remove(std::string_view file_name) override;
+  base::Result<void> rename(std::string_view from, std::string_view to) override;
+  base::Result<std::vector<std::string>> list() override;
+  base::Result<std::uint64_t> free_bytes() override;
   bool exists(std::string_view file_name) override;
   base::Result<void> read_now(FileId file, std::uint64_t at, std::span<std::byte> into) override;
   base::Result<void> write_now(FileId file, std::uint64_t at,
@@ -93,6 +98,8 @@ class UringDisk final : public Disk, private base::CompletionHandler {
   void find_direct();
   base::Result<FileId> add_file(std::int32_t fd, std::string_view file_name);
   base::Result<std::int32_t> open_file(std::string_view file_name, int flags) const;
+  base::Result<void> allocate_blocks(std::int32_t fd, std::string_view file_name,
+                                     std::uint64_t bytes) const;
   base::Result<void> write_zeros(std::int32_t fd, std::string_view file_name,
                                  std::uint64_t bytes) const;
   base::Result<void> sync_folder() const;
@@ -108,7 +115,7 @@ class UringDisk final : public Disk, private base::CompletionHandler {
   std::int32_t lock_fd_ = -1;
   bool direct_ = true;
 
-  std::array<std::int32_t, files_max> fds_{};  // an element is written before the count passes it
+  std::array<std::int32_t, files_max> fds_{};  // closed: -1; written before anybody has the id
   base::Counter file_count_;
 
   std::array<Operation, operations_max> operations_;

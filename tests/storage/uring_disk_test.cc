@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -157,6 +158,34 @@ TEST(UringDisk, a_journal_on_it_survives_being_dropped_and_closed) {
       EXPECT_TRUE(journal.close());
     }
   }
+}
+
+TEST(UringDisk, a_reserved_file_takes_its_name_when_it_is_renamed) {
+  TemporaryFolder folder;
+  auto uring = make_uring();
+  auto disk = open_disk(*uring, folder.path());
+  const std::uint64_t free_before = disk->free_bytes().value();
+  const FileId file = disk->reserve("y", base::mib).value();
+  EXPECT_LE(disk->free_bytes().value(), free_before);
+  const auto buffer = std::make_unique<Buffer>();
+  buffer->bytes.fill(std::byte{7});
+  ASSERT_TRUE(disk->write_now(file, 0, buffer->bytes).has_value());
+  ASSERT_TRUE(disk->create("x", base::mib).has_value());
+  ASSERT_TRUE(disk->rename("y", "x").has_value());
+  EXPECT_FALSE(disk->exists("y"));
+  disk->close(file);
+  // The closed one's number is given again, and means the new file.
+  const FileId again = disk->open("x").value();
+  EXPECT_EQ(again, file);
+  buffer->bytes.fill(std::byte{0});
+  ASSERT_TRUE(disk->read_now(again, 0, buffer->bytes).has_value());
+  EXPECT_EQ(buffer->bytes[0], std::byte{7});
+  auto names = disk->list().value();
+  std::ranges::sort(names);
+  EXPECT_EQ(names, (std::vector<std::string>{"lock", "x"}));
+  const std::uint64_t too_many = base::align_up(free_before + base::gib, block_bytes);
+  EXPECT_EQ(disk->reserve("huge", too_many).error().code(), base::ErrorCode::no_space);
+  EXPECT_FALSE(disk->exists("huge"));
 }
 
 TEST(UringDisk, on_a_memory_file_system_it_works_and_promises_nothing) {

@@ -73,7 +73,8 @@ FaultyDisk::File& FaultyDisk::file_at(FileId file) {
 
 base::Result<FileId> FaultyDisk::create(std::string_view file_name, std::uint64_t bytes) {
   CHECK(bytes % storage::block_bytes == 0);
-  if (fail_creates_) return base::Error(base::ErrorCode::no_space, "{}: disk full", file_name);
+  if (fail_creates_ || free_bytes().value() < bytes)
+    return base::Error(base::ErrorCode::no_space, "{}: disk full", file_name);
   if (find(file_name) != nullptr) {
     return base::Error(base::ErrorCode::already_exists, "{} is already there", file_name);
   }
@@ -84,10 +85,46 @@ base::Result<FileId> FaultyDisk::create(std::string_view file_name, std::uint64_
   return FileId{static_cast<std::uint32_t>(files_.size() - 1)};
 }
 
+base::Result<FileId> FaultyDisk::reserve(std::string_view file_name, std::uint64_t bytes) {
+  auto file = create(file_name, bytes);
+  if (file) std::ranges::fill(file_at(*file).settled, std::byte{0xa5});
+  return file;
+}
+
+base::Result<void> FaultyDisk::rename(std::string_view from, std::string_view to) {
+  File* file = find(from);
+  if (file == nullptr) return base::Error(base::ErrorCode::not_found, "no {}", from);
+  if (File* other = find(to); other != nullptr) static_cast<void>(remove(to));
+  file->name = to;
+  return {};
+}
+
+base::Result<std::vector<std::string>> FaultyDisk::list() {
+  std::vector<std::string> names;
+  for (const File& file : files_) {
+    if (!file.removed) names.push_back(file.name);
+  }
+  return names;
+}
+
+base::Result<std::uint64_t> FaultyDisk::free_bytes() {
+  std::uint64_t used = 0;
+  for (const File& file : files_) {
+    if (!file.removed) used += file.settled.size();
+  }
+  return capacity_bytes_ - std::min(capacity_bytes_, used);
+}
+
 base::Result<FileId> FaultyDisk::open(std::string_view file_name) {
   const File* file = find(file_name);
   if (file == nullptr) return base::Error(base::ErrorCode::not_found, "no {}", file_name);
   return FileId{static_cast<std::uint32_t>(file - files_.data())};
+}
+
+void FaultyDisk::close(FileId file) {
+  if (!file_at(file).removed) return;
+  file_at(file).settled = {};
+  file_at(file).cache.clear();
 }
 
 base::Result<std::uint64_t> FaultyDisk::size(FileId file) { return file_at(file).settled.size(); }

@@ -53,6 +53,8 @@ class FaultyDisk final : public storage::Disk {
   void fail_writes(std::int32_t result) { write_result_ = result; }
   void fail_flushes(std::int32_t result) { flush_result_ = result; }
   void fail_creates(bool fail) { fail_creates_ = fail; }
+  // All files together; a create beyond it finds the disk full.
+  void set_capacity(std::uint64_t bytes) { capacity_bytes_ = bytes; }
   // Reads that touch this block of a file fail with EIO from now on; writing it heals it.
   void make_unreadable(std::string_view file_name, std::uint64_t block_at);
   void heal(std::string_view file_name);
@@ -78,9 +80,14 @@ class FaultyDisk final : public storage::Disk {
   storage::Durability durability() const override { return durability_; }
   std::string_view device() const override { return "faulty"; }
   base::Result<storage::FileId> create(std::string_view file_name, std::uint64_t bytes) override;
+  base::Result<storage::FileId> reserve(std::string_view file_name, std::uint64_t bytes) override;
   base::Result<storage::FileId> open(std::string_view file_name) override;
+  void close(storage::FileId file) override;
   base::Result<std::uint64_t> size(storage::FileId file) override;
   base::Result<void> remove(std::string_view file_name) override;
+  base::Result<void> rename(std::string_view from, std::string_view to) override;
+  base::Result<std::vector<std::string>> list() override;
+  base::Result<std::uint64_t> free_bytes() override;
   bool exists(std::string_view file_name) override;
   base::Result<void> read_now(storage::FileId file, std::uint64_t at,
                               std::span<std::byte> into) override;
@@ -146,6 +153,7 @@ class FaultyDisk final : public storage::Disk {
   std::deque<Operation> started_;
   bool held_ = false;
   bool fail_creates_ = false;
+  std::uint64_t capacity_bytes_ = 1ULL << 40;
   std::int32_t write_result_ = 0;
   std::int32_t flush_result_ = 0;
   std::uint64_t writes_started_ = 0;
