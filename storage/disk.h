@@ -59,6 +59,8 @@ class Disk {
   // No operation of the file is in flight, and the id may be given to another one.
   virtual void close(FileId file) = 0;
   virtual base::Result<std::uint64_t> size(FileId file) = 0;
+  // Of a reserved file, before it is renamed. What is added means nothing until it is written.
+  virtual base::Result<void> resize(FileId file, std::uint64_t bytes) = 0;
   virtual base::Result<void> remove(std::string_view file_name) = 0;
   // Durable when it returns; a file of the new name is replaced.
   virtual base::Result<void> rename(std::string_view from, std::string_view to) = 0;

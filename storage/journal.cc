@@ -378,7 +378,20 @@ base::Result<void> Journal::start(RecoveryVisitor& visitor) {
   if (!found) return found.error();
   if (auto flushed = files_.flush_all(); !flushed) return flushed;
 
-  Recovery recovery(options_, *found, disk_, files_, tail_, visitor);
+  // Files before the head are used again only once what they held is had elsewhere.
+  if (options_.recover_from != 0 && options_.recover_from < found->head) {
+    visitor.on_damage(nullptr, options_.recover_from, found->head);
+  }
+  Superblock from = *found;
+  from.head = std::max(found->head, options_.recover_from);
+  if (from.head > files_.prepared_end()) {
+    return base::Error(
+        base::ErrorCode::corrupt,
+        "the journal of shard {} ends before position {}, up to which it was sorted; "
+        "restore its files from a copy of the data folder",
+        base::raw(options_.shard), from.head);
+  }
+  Recovery recovery(options_, from, disk_, files_, tail_, visitor);
   auto recovered = recovery.run();
   if (!recovered) return recovered.error();
 
@@ -404,6 +417,16 @@ base::Result<void> Journal::start(RecoveryVisitor& visitor) {
     if (!prepared || !*prepared) break;  // what is there can be read; full() says the rest
   }
   return {};
+}
+
+base::Position Journal::scan(base::Position from, base::Position to, std::span<std::byte> into,
+                             RecoveryVisitor& visitor) {
+  CHECK(std::has_single_bit(into.size()) && into.size() >= boundary_bytes_);
+  const Superblock part{.frame_bytes_max = superblock_.frame_bytes_max,
+                        .generation = superblock_.generation,
+                        .head = from,
+                        .end = to};
+  return Recovery(options_, part, disk_, files_, into, visitor).scan();
 }
 
 base::Result<Superblock> Journal::load_or_create() {

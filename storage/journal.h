@@ -1,7 +1,7 @@
-// Journal: one shard's write-ahead log, and until segments exist its only log. See README.md for
-// the bytes. Core:  the shard's; only prepare_files() is called elsewhere (the housekeeping
-// thread). Owns:  the tail ring (memory) and a ring of preallocated, zero-written files of the same
-// positions. Step:  7 (append_batch) and 8 (reap_writes) of the walk.
+// Journal: one shard's write-ahead log. See README.md for the bytes. Core:  the shard's; only
+// prepare_files() is called elsewhere (the housekeeping thread). Owns:  the tail ring (memory) and
+// a ring of preallocated, zero-written files of the same positions. Step:  7 (append_batch) and 8
+// (reap_writes) of the walk.
 //
 // A position is a byte's place since the journal began; it is never reused. position % tail_bytes
 // is its place in memory, position % (file_bytes * files_max) its place on disk. Frames are built
@@ -23,6 +23,7 @@
 #include "storage/disk.h"
 #include "storage/file_ring.h"
 #include "storage/frame.h"
+#include "storage/segment.h"
 #include "storage/superblock.h"
 
 namespace millrace::storage {
@@ -37,7 +38,8 @@ struct JournalOptions {
   std::uint32_t frame_bytes_max = 4U << 20;  // one write
   std::uint64_t gather_ns =
       2'000'000;  // how long bytes nobody waits for may gather before they are written
-  std::uint32_t files_ahead = 2;  // prepared before they are needed
+  std::uint32_t files_ahead = 2;    // prepared before they are needed
+  base::Position recover_from = 0;  // where a frame starts; what lies before it is had elsewhere
 };
 
 // What recovery finds, in journal order. Called before open() returns.
@@ -50,6 +52,8 @@ class RecoveryVisitor {
   // those that never appear again.
   virtual void on_damage(const base::PartitionId* partition, base::Position first,
                          base::Position last) = 0;
+  // A producer whose last batches are no longer in the journal.
+  virtual void on_producer(const ProducerState& /*producer*/) {}
   virtual void on_progress(std::uint64_t bytes_done, std::uint64_t bytes_total) = 0;
 
  protected:
@@ -131,6 +135,11 @@ class Journal final : public DiskHandler {
   // Housekeeping thread: creates files that are wanted but not there yet. True when it did
   // something.
   base::Result<bool> prepare_files() { return files_.prepare(files_wanted_.get()); }
+  // Housekeeping thread: reads whole frames from `from`, where one starts, to `to` at most, which
+  // is durable; as many as `into` holds, of a power of two and no smaller than the boundary. The
+  // visitor's batches lie there. Returns where the last frame ends.
+  base::Position scan(base::Position from, base::Position to, std::span<std::byte> into,
+                      RecoveryVisitor& visitor);
 
   const JournalOptions& options() const { return options_; }
   JournalCounters& counters() { return counters_; }

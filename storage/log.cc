@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "dataplane/base/units.h"
 
@@ -10,12 +11,19 @@ namespace {
 
 // One batch of the largest size may begin and end anywhere within a block.
 constexpr std::uint32_t read_buffer_bytes = batch_bytes_max + 2 * block_bytes;
+constexpr std::uint32_t messages_per_turn = 32;
 
 std::uint32_t index_chunks(const LogOptions& options) {
   if (options.index_chunks_max != 0) return options.index_chunks_max;
   const std::uint64_t bytes = options.journal.file_bytes * options.journal.files_max;
   return static_cast<std::uint32_t>(bytes / 256 / BatchIndex::entries_per_chunk +
                                     options.partitions_max);
+}
+
+// Nodes that a partition has for itself are seldom full.
+std::uint32_t segment_nodes(const LogOptions& options) {
+  if (!options.has_sorter) return 0;
+  return options.segments_max / SegmentTable::segments_per_node * 2 + options.partitions_max;
 }
 
 std::uint32_t slot_table_size(const LogOptions& options) {
@@ -26,16 +34,22 @@ std::uint32_t slot_table_size(const LogOptions& options) {
 
 std::uint64_t Log::arena_bytes(const LogOptions& options) {
   return Journal::arena_bytes(options.journal) + BatchIndex::arena_bytes(index_chunks(options)) +
-         options.partitions_max * sizeof(Partition) +
+         SegmentTable::arena_bytes(segment_nodes(options)) +
+         options.partitions_max * (sizeof(Partition) + sizeof(PartitionMark)) +
          slot_table_size(options) * sizeof(std::uint32_t) +
          static_cast<std::uint64_t>(options.read_buffers) * read_buffer_bytes + 64 * base::kib;
 }
 
-Log::Log(const LogOptions& options, base::Arena& arena, RecoveryVisitor* observer)
-    : options_(options), observer_(observer), index_(arena, index_chunks(options)) {
+Log::Log(const LogOptions& options, Disk& disk, base::Arena& arena, RecoveryVisitor* observer)
+    : options_(options),
+      observer_(observer),
+      disk_(disk),
+      index_(arena, index_chunks(options)),
+      segments_(arena, segment_nodes(options)) {
   CHECK(options.read_buffers <= read_buffers_max);
   partitions_ = arena.allocate<Partition>(options.partitions_max);
   slot_table_ = arena.allocate<std::uint32_t>(slot_table_size(options));
+  if (options.has_sorter) link_.marks = arena.allocate<PartitionMark>(options.partitions_max);
   for (std::uint32_t i = 0; i < options.read_buffers; ++i) {
     buffers_[i].memory = arena.allocate_bytes(read_buffer_bytes, block_bytes);
   }
@@ -43,8 +57,13 @@ Log::Log(const LogOptions& options, base::Arena& arena, RecoveryVisitor* observe
 
 base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& disk,
                                              base::Arena& arena, RecoveryVisitor* observer) {
-  std::unique_ptr<Log> log(new Log(options, arena, observer));
-  auto journal = Journal::open(options.journal, disk, arena, *log);
+  std::unique_ptr<Log> log(new Log(options, disk, arena, observer));
+  JournalOptions journal_options = options.journal;
+  if (options.has_sorter) {
+    if (auto opened = log->open_segments(disk); !opened) return opened.error();
+    journal_options.recover_from = log->store_->checkpoint().sorted_to;
+  }
+  auto journal = Journal::open(journal_options, disk, arena, *log);
   if (!journal) return journal.error();
   if (log->overflowed_) {
     return base::Error(base::ErrorCode::no_space,
@@ -55,7 +74,19 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
   }
   log->journal_ = std::move(*journal);
   log->settle_damage();
+  if (options.has_sorter) {
+    log->sorter_ =
+        std::make_unique<Sorter>(options.sorter, disk, *log->journal_, *log->store_, log->link_);
+  }
   return log;
+}
+
+base::Result<bool> Log::keep_house(std::uint64_t now_ns) {
+  auto prepared = journal_->prepare_files();
+  if (!prepared || sorter_ == nullptr) return prepared;
+  auto sorted = sorter_->step(now_ns);
+  if (!sorted) return sorted;
+  return *prepared || *sorted;
 }
 
 // --- writing ---
@@ -115,11 +146,10 @@ std::uint32_t Log::create_partition(base::PartitionId id) {
   partition = Partition();
   partition.id = id;
   partition.used = true;
+  mark(partition);
   // Of a partition that damage of unknown reach may have held, not even its existence can be
   // trusted.
-  if (unknown_damage_) {
-    partition.damaged = true;
-  }
+  if (unknown_damage_) set_damage(partition, 0, 0);
   std::uint32_t at = hash_slot(id);
   while (slot_table_[at] != 0) at = (at + 1) & static_cast<std::uint32_t>(slot_table_.size() - 1);
   slot_table_[at] = slot + 1;
@@ -140,6 +170,11 @@ void Log::remove_partition(std::uint32_t slot) {
   }
   slot_table_[hole] = 0;
   index_.clear(partitions_[slot].index);
+  segments_.clear(partitions_[slot].segments);
+  if (!link_.marks.empty()) {
+    link_.marks[slot].id_plus_one.set(0);
+    link_.marks_changed.add();
+  }
   partitions_[slot] = Partition();
   partitions_[slot].next_free = first_free_;
   first_free_ = slot;
@@ -156,6 +191,7 @@ void Log::drop_uncatalogued() {
 void Log::trim_journal() {
   if (!trim_wanted_) return;
   trim_wanted_ = false;
+  if (sorter_ != nullptr) return;  // which leaves out what is no longer wanted, and trims
   base::Position oldest = journal_->append_position();
   for (std::uint32_t slot = 0; slot < slots_used_; ++slot) {
     const Partition& partition = partitions_[slot];
@@ -168,6 +204,7 @@ void Log::trim_journal() {
 // --- recovery ---
 
 void Log::on_batch(base::PartitionId id, base::Position position, const BatchView& batch) {
+  const bool is_new = slot_of(id) == none;
   const std::uint32_t slot = create_partition(id);
   // Partitions that were deleted take part until the catalog has been heard.
   if (slot == none || !index_.has_room()) {
@@ -175,13 +212,11 @@ void Log::on_batch(base::PartitionId id, base::Position position, const BatchVie
     return;
   }
   Partition& partition = partitions_[slot];
-  partition.damaged = partition.damaged && partition.index.first != BatchIndex::none;
-  if (partition.index.first == BatchIndex::none && !damage_seen_) {
-    partition.log_start = partition.log_end = batch.base_offset();
+  if (is_new) partition.damaged = false;
+  if (is_new && !damage_seen_) {
+    partition.log_start = partition.journal_start = partition.log_end = batch.base_offset();
   } else if (batch.base_offset() != partition.log_end) {
-    partition.damaged = true;
-    partition.damage_first = partition.log_end;
-    partition.damage_last = batch.base_offset() - 1;
+    set_damage(partition, partition.log_end, batch.base_offset() - 1);
     partition.log_end = batch.base_offset();
   }
   take_in(partition, position, position + batch.bytes(), batch);
@@ -195,8 +230,7 @@ void Log::on_damage(const base::PartitionId* id, base::Position first, base::Pos
   if (id == nullptr) {
     unknown_damage_ = true;
   } else if (const std::uint32_t slot = create_partition(*id); slot != none) {
-    partitions_[slot].damaged = true;
-    partitions_[slot].damage_first = partitions_[slot].damage_last = partitions_[slot].log_end;
+    set_damage(partitions_[slot], partitions_[slot].log_end, partitions_[slot].log_end);
   }
   if (observer_ != nullptr) observer_->on_damage(id, first, last);
 }
@@ -212,159 +246,179 @@ void Log::settle_damage() {
   for (std::uint32_t slot = 0; slot < slots_used_; ++slot) {
     Partition& partition = partitions_[slot];
     if (!partition.used || partition.damaged || partition.last_durable_at > damage_end_) continue;
-    partition.damaged = true;
-    partition.damage_first = partition.damage_last = partition.log_end;
+    set_damage(partition, partition.log_end, partition.log_end);
   }
 }
 
-// --- reading ---
-
-Log::Cursor Log::cursor_at(std::uint32_t slot, base::Offset offset) const {
-  const Partition& partition = partitions_[slot];
-  if (offset >= partition.log_end) return {partition.log_end, 0, {}};
-  const auto place = index_.find_offset(partition.index, offset);
-  if (!place.valid()) return {partition.log_end, 0, {}};
-  return {index_.offset_at(place), 0, place};
+void Log::on_producer(const ProducerState& producer) {
+  if (observer_ != nullptr) observer_->on_producer(producer);
 }
 
-Log::Cursor Log::cursor_at_time(std::uint32_t slot, std::int64_t timestamp_ms) const {
-  const Partition& partition = partitions_[slot];
-  const auto place = index_.find_time(partition.index, timestamp_ms);
-  if (!place.valid()) return {partition.log_end, 0, {}};
-  return {index_.offset_at(place), 0, place};
+void Log::set_damage(Partition& partition, base::Offset first, base::Offset last) {
+  partition.damaged = true;
+  partition.damage_first = first;
+  partition.damage_last = last;
+  mark(partition);
 }
 
-Log::ReadStatus Log::read(std::uint32_t slot, Cursor& cursor, std::uint32_t max_bytes,
-                          Slice& slice) {
-  const Partition& partition = partitions_[slot];
-  if (cursor.offset >= partition.log_end) {
-    return cursor.offset == partition.log_end ? ReadStatus::at_end : ReadStatus::out_of_range;
-  }
-  if (!cursor.place.valid()) {
-    cursor.place = index_.find_offset(partition.index, cursor.offset);
-    if (!cursor.place.valid()) return ReadStatus::out_of_range;
-  }
-  if (index_.offset_at(cursor.place) != cursor.offset) {
-    return partition.damaged ? ReadStatus::damaged : ReadStatus::out_of_range;
-  }
-  const BatchEntry& entry = index_.entry(cursor.place);
-  if (cursor.skip_bytes >= entry.bytes) return ReadStatus::out_of_range;
-  const std::byte* batch = journal_->in_tail(entry.position, entry.bytes);
-  slice.buffer = none;
-  if (batch == nullptr) {
-    ReadStatus status = ReadStatus::ready;
-    batch = find_in_buffers(entry.position, entry.bytes, slice.buffer, status);
-    if (batch == nullptr) return status;
-  }
-  slice.bytes = batch + cursor.skip_bytes;
-  slice.byte_count = std::min(entry.bytes - cursor.skip_bytes, max_bytes);
-  slice.skip_bytes = cursor.skip_bytes;
-  slice.batch_bytes = entry.bytes;
-  slice.record_count = static_cast<std::uint32_t>(BatchView(batch).record_count());
-  slice.base_offset = cursor.offset;
-  slice.position = entry.position;
-  return ReadStatus::ready;
+void Log::mark(const Partition& partition) {
+  if (link_.marks.empty()) return;
+  PartitionMark& mark = link_.marks[static_cast<std::size_t>(&partition - partitions_.data())];
+  mark.log_start.set(static_cast<std::uint64_t>(partition.log_start));
+  mark.damaged.set(partition.damaged ? 1 : 0);
+  mark.damage_first.set(static_cast<std::uint64_t>(partition.damage_first));
+  mark.damage_last.set(static_cast<std::uint64_t>(partition.damage_last));
+  mark.id_plus_one.set(std::uint64_t{base::raw(partition.id)} + 1);
+  link_.marks_changed.add();
 }
 
-void Log::advance(Cursor& cursor, const Slice& slice) const {
-  if (slice.skip_bytes + slice.byte_count < slice.batch_bytes) {
-    cursor.skip_bytes = slice.skip_bytes + slice.byte_count;
-    return;
-  }
-  cursor.offset = slice.base_offset + slice.record_count;
-  cursor.skip_bytes = 0;
-  cursor.place = index_.next(cursor.place);
-}
+// --- segments ---
 
-// Looks for the batch in what was read; starts the read when it is nowhere.
-const std::byte* Log::find_in_buffers(base::Position position, std::uint32_t bytes,
-                                      std::uint32_t& buffer, ReadStatus& status) {
-  status = ReadStatus::pending;
-  for (std::uint32_t i = 0; i < options_.read_buffers; ++i) {
-    ReadBuffer& candidate = buffers_[i];
-    if (candidate.state == ReadBuffer::State::empty || position < candidate.position ||
-        position + bytes > candidate.position + candidate.bytes) {
-      continue;
+base::Result<void> Log::open_segments(Disk& disk) {
+  const JournalOptions& journal = options_.journal;
+  store_ = std::make_unique<SegmentStore>(disk, journal_seed(journal.cluster_id, journal.shard));
+  if (auto opened = store_->open(); !opened) return opened;
+  const Checkpoint& checkpoint = store_->checkpoint();
+  for (const PartitionState& state : checkpoint.partitions) {
+    const std::uint32_t slot = create_partition(base::PartitionId{state.partition});
+    if (slot == none) {
+      overflowed_ = true;
+      return {};
     }
-    if (candidate.state == ReadBuffer::State::reading) return nullptr;
-    if (candidate.failed && candidate.bytes > bytes + 2 * block_bytes) {
-      candidate.state = ReadBuffer::State::empty;
-      start_read(position, bytes, true);
-      return nullptr;
+    Partition& partition = partitions_[slot];
+    partition.log_start = state.log_start;
+    partition.log_end = partition.journal_start = partition.durable_end = state.log_end;
+    if (state.damaged != 0) set_damage(partition, state.damage_first, state.damage_last);
+  }
+  for (const SegmentFile& file : store_->files()) {
+    for (const SegmentEntry& entry : file.segments) {
+      const std::uint32_t slot = slot_of(base::PartitionId{entry.partition});
+      if (slot == none || entry.end_offset <= partitions_[slot].log_start) continue;
+      if (segments_.free_nodes() == 0) {
+        return base::Error(base::ErrorCode::no_space,
+                           "shard {} has more than {} segments; allow more",
+                           base::raw(journal.shard), options_.segments_max);
+      }
+      put_segment(partitions_[slot], segment_of(file, entry));
+      partitions_[slot].bytes += entry.bytes;
     }
-    const std::byte* batch = candidate.memory.data() + (position - candidate.position);
-    if (candidate.failed || check_batch({batch, bytes}) != BatchFault::none) {
-      status = ReadStatus::damaged;
-      return nullptr;
+  }
+  settle_segments(checkpoint);
+  for (const ProducerState& producer : checkpoint.producers) on_producer(producer);
+  link_.free_segments.set(segments_.free_nodes());
+  return {};
+}
+
+// What should be in segments and is in none was lost with a file.
+void Log::settle_segments(const Checkpoint& checkpoint) {
+  for (const PartitionState& state : checkpoint.partitions) {
+    Partition& partition = partitions_[slot_of(base::PartitionId{state.partition})];
+    const Segment* first = segments_.first(partition.segments);
+    base::Offset next = first != nullptr ? first->first_offset : state.log_end;
+    partition.log_start = std::max(partition.log_start, next);
+    while (next < state.log_end) {
+      const Segment* segment = segments_.find_offset(partition.segments, next);
+      if (segment == nullptr) {
+        const Segment* after = segments_.find_after(partition.segments, next);
+        const base::Offset found = after != nullptr ? after->first_offset : state.log_end;
+        set_damage(partition, next, found - 1);
+        next = found;
+      } else {
+        next = segment->end_offset;
+      }
     }
-    candidate.last_used = ++use_count_;
-    buffer = i;
-    return batch;
+    mark(partition);
   }
-  start_read(position, bytes, false);
-  return nullptr;
 }
 
-void Log::start_read(base::Position position, std::uint32_t bytes, bool narrow) {
-  ReadBuffer* oldest = nullptr;
-  for (std::uint32_t i = 0; i < options_.read_buffers; ++i) {
-    ReadBuffer& candidate = buffers_[i];
-    bool lent = false;
-    for (std::uint32_t r = 0; r < readers_max; ++r) lent |= candidate.lent_until[r] > consumed_[r];
-    if (lent || candidate.state == ReadBuffer::State::reading) continue;
-    if (oldest == nullptr || candidate.last_used < oldest->last_used) oldest = &candidate;
-  }
-  if (oldest == nullptr) return;  // all in use; asked again when one completes or is given back
-  const std::uint64_t file_bytes = options_.journal.file_bytes;
-  const base::Position first = base::align_down(position, block_bytes);
-  const base::Position file_end = base::align_down(position, file_bytes) + file_bytes;
-  const base::Position needed_end = base::align_up(position + bytes, block_bytes);
-  const base::Position durable_end = base::align_down(journal_->durable_position(), block_bytes);
-  const base::Position wanted_end =
-      narrow ? needed_end : std::min({first + read_window_bytes, file_end, durable_end});
-  oldest->state = ReadBuffer::State::reading;
-  oldest->failed = false;
-  oldest->position = first;
-  oldest->bytes = static_cast<std::uint32_t>(std::max(needed_end, wanted_end) - first);
-  oldest->last_used = ++use_count_;
-  ++reads_started_;
-  journal_->read(first, oldest->memory.first(oldest->bytes), *this,
-                 static_cast<std::uint64_t>(oldest - buffers_.data()));
+void Log::put_segment(Partition& partition, const Segment& segment) {
+  CHECK(segments_.put(partition.segments, segment));
+  ++partition.segments_version;
 }
 
-void Log::on_disk(std::uint64_t token, std::int32_t result) {
-  ReadBuffer& buffer = buffers_[token];
-  buffer.state = ReadBuffer::State::ready;
-  buffer.failed = result < 0;
-  ++reads_completed_;
+bool Log::take_messages() {
+  if (sorter_ == nullptr) return false;
+  link_.durable.set(journal_->durable_position());
+  std::uint32_t taken = 0;
+  for (; taken < messages_per_turn; ++taken) {
+    const SorterMessage* message = link_.messages.peek();
+    if (message == nullptr || !take(*message)) break;
+    link_.messages.release(1);
+  }
+  return taken != 0;
 }
 
-void Log::lend(const Slice& slice, std::uint32_t reader, std::uint64_t mark) {
-  if (slice.buffer != none) {
-    buffers_[slice.buffer].lent_until[reader] = mark;
-    return;
+// False: not yet.
+bool Log::take(const SorterMessage& message) {
+  switch (message.kind) {
+    case SorterMessage::Kind::segment: {
+      const std::uint32_t slot = slot_of(message.partition);
+      if (slot == none) return true;
+      Partition& partition = partitions_[slot];
+      const base::Offset end = message.segment.end_offset;
+      index_.drop_before(partition.index, end);
+      partition.journal_start = std::max(partition.journal_start, end);
+      if (end > partition.log_start) put_segment(partition, message.segment);
+      link_.free_segments.set(segments_.free_nodes());
+      return true;
+    }
+    case SorterMessage::Kind::lost:
+      note_lost(message.first, message.last);
+      return true;
+    case SorterMessage::Kind::sorted:
+      drop_lost(message.last);
+      journal_->trim(message.last);
+      return true;
+    case SorterMessage::Kind::forget:
+      return forget_file(message.segment.file);
   }
-  Lent& lent = lent_[reader];
-  lent.current_lowest = std::min(lent.current_lowest, slice.position);
-  lent.current_end = mark;
-  // At once: an append may come before the next set_consumed().
-  pinned_from_ = std::min(pinned_from_, slice.position);
-  journal_->set_pinned_from(pinned_from_);
+  return true;
 }
 
-void Log::set_consumed(std::uint32_t reader, std::uint64_t mark) {
-  consumed_[reader] = mark;
-  Lent& lent = lent_[reader];
-  if (lent.previous_lowest == ~0ULL && lent.current_lowest == ~0ULL) return;
-  if (mark >= lent.previous_end) {
-    lent.previous_lowest = mark >= lent.current_end ? ~0ULL : lent.current_lowest;
-    lent.previous_end = lent.current_end;
-    lent.current_lowest = ~0ULL;
+// The sorter found that the journal has rotted there since it was written.
+void Log::note_lost(base::Position first, base::Position last) {
+  lost_ = true;
+  for (std::uint32_t slot = 0; slot < slots_used_; ++slot) {
+    Partition& partition = partitions_[slot];
+    if (!partition.used) continue;
+    for (auto place = index_.first(partition.index);
+         place.valid() && index_.entry(place).position < last; place = index_.next(place)) {
+      if (index_.entry(place).position < first) continue;
+      const auto next = index_.next(place);
+      const base::Offset offset = index_.offset_at(place);
+      const base::Offset end = next.valid() ? index_.offset_at(next) : partition.log_end;
+      set_damage(partition, partition.damaged ? std::min(partition.damage_first, offset) : offset,
+                 end - 1);
+    }
   }
-  pinned_from_ = ~0ULL;
-  for (const Lent& each : lent_)
-    pinned_from_ = std::min({pinned_from_, each.previous_lowest, each.current_lowest});
-  journal_->set_pinned_from(pinned_from_);
+}
+
+// Batches before `to` that came into no segment are lost.
+void Log::drop_lost(base::Position to) {
+  if (!lost_) return;
+  lost_ = false;
+  for (std::uint32_t slot = 0; slot < slots_used_; ++slot) {
+    Partition& partition = partitions_[slot];
+    if (!partition.used) continue;
+    auto place = index_.first(partition.index);
+    while (place.valid() && index_.entry(place).position < to) place = index_.next(place);
+    const base::Offset kept = place.valid() ? index_.offset_at(place) : partition.log_end;
+    index_.drop_before(partition.index, kept);
+    if (partition.journal_start < kept) partition.journal_start = kept;
+  }
+}
+
+bool Log::forget_file(FileId file) {
+  const auto is_of_file = [file](const ReadBuffer& buffer) {
+    return buffer.state != ReadBuffer::State::empty && !buffer.of_journal && buffer.file == file;
+  };
+  for (const ReadBuffer& buffer : buffers_) {
+    if (is_of_file(buffer) && buffer.state == ReadBuffer::State::reading) return false;
+  }
+  for (ReadBuffer& buffer : buffers_) {
+    if (is_of_file(buffer)) buffer.state = ReadBuffer::State::empty;
+  }
+  return true;
 }
 
 }  // namespace millrace::storage

@@ -2,10 +2,11 @@
 // Core:  the shard's; never shared.
 // Owns:  the journal, the batch index, and the buffers into which the past is read.
 //
-// What lies in the journal's tail is answered from memory. What does not is read in the background
-// into one of a few buffers, checked against its CRC, and answered from there. Slices are lent:
-// each reader (a core) says how far it has consumed what it was sent, and until then neither tail
-// memory nor buffer is used again.
+// New batches are the journal's; the sorter moves the oldest of them into segments, and says so
+// here (take_messages). What lies in the journal's tail is answered from memory. What does not is
+// read in the background, from journal or segment, into one of a few buffers, checked against its
+// CRC, and answered from there. Slices are lent: each reader (a core) says how far it has consumed
+// what it was sent, and until then neither tail memory nor buffer is used again.
 #pragma once
 
 #include <array>
@@ -21,6 +22,8 @@
 #include "storage/batch_index.h"
 #include "storage/disk.h"
 #include "storage/journal.h"
+#include "storage/segment_table.h"
+#include "storage/sorter.h"
 
 namespace millrace::storage {
 
@@ -28,7 +31,11 @@ struct LogOptions {
   JournalOptions journal;
   std::uint32_t partitions_max = 32768;
   std::uint32_t index_chunks_max = 0;  // 0: enough for batches of 256 bytes filling the journal
-  std::uint32_t read_buffers = 8;
+  std::uint32_t read_buffers = 16;
+  // Without it the journal is all there is, and full when it is full.
+  bool has_sorter = false;
+  SorterOptions sorter;
+  std::uint32_t segments_max = 65536;
 };
 
 class Log final : private RecoveryVisitor, private DiskHandler {
@@ -50,11 +57,14 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     base::Offset damage_first = 0;
     base::Offset damage_last = 0;
     base::Offset log_start = 0;
-    base::Offset log_end = 0;      // next offset to be given
-    base::Offset durable_end = 0;  // see refresh_durable_end
+    base::Offset journal_start = 0;  // batches before it are in segments
+    base::Offset log_end = 0;        // next offset to be given
+    base::Offset durable_end = 0;    // see refresh_durable_end
     base::Position last_durable_at = 0;
     std::uint64_t bytes = 0;
     BatchIndex::List index;
+    SegmentTable::List segments;
+    std::uint32_t segments_version = 0;  // changes whenever a segment may have gone
   };
 
   // observer sees every batch that recovery finds, in order, after the log has taken it in; may be
@@ -62,6 +72,11 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   static base::Result<std::unique_ptr<Log>> open(const LogOptions& options, Disk& disk,
                                                  base::Arena& arena, RecoveryVisitor* observer);
   static std::uint64_t arena_bytes(const LogOptions& options);
+
+  // Housekeeping thread: prepares journal files, sorts. True when there is more to do at once.
+  base::Result<bool> keep_house(std::uint64_t now_ns);
+  // Once a turn: takes what the sorter says. True when it said something.
+  bool take_messages();
 
   // --- partitions ---
   std::uint32_t slot_of(base::PartitionId id) const;
@@ -84,9 +99,10 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   bool has_room(std::uint64_t batch_bytes) const {
     return journal_->room_bytes() >= batch_bytes && index_.has_room();
   }
+  // Until something is deleted. What the sorter will make room for is not full.
   bool full() const {
-    return journal_->full() || !index_.has_room();
-  }  // until something is deleted
+    return (journal_->full() || !index_.has_room()) && (!sorter_ || link_.stuck.get() != 0);
+  }
   bool failed() const { return journal_->failed(); }
   base::Position append_position() const { return journal_->append_position(); }
   base::Position durable_position() const { return journal_->durable_position(); }
@@ -101,13 +117,22 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   Appended append_batch(std::uint32_t slot, std::span<const std::byte> batch, bool urgent);
   Journal& journal() { return *journal_; }
   const Journal& journal() const { return *journal_; }
+  const SegmentStore& store() const { return *store_; }
 
   // --- reading ---
   struct Cursor {
-    base::Offset offset = 0;       // base offset of the batch it stands in, or the next one's
+    base::Offset offset = 0;       // base offset of the batch it stands in, or one within it
     std::uint32_t skip_bytes = 0;  // bytes of that batch already had
-    BatchIndex::Place place;       // invalid: looked up from offset
+    BatchIndex::Place place{};     // invalid: looked up from offset
+    // In a segment: where the batch lies, or where looking for it goes on. 0: not looked up.
+    std::uint64_t position = 0;
+    FileId file{};
+    std::uint32_t version = 0;  // of the partition's segments when it was looked up
+    bool found = false;
+    bool distrusts_index = false;
+    std::int64_t from_ms = no_time;  // still to be looked up: the first batch at or past it
   };
+  static constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
   struct Slice {
     const std::byte* bytes = nullptr;
     std::uint32_t byte_count = 0;
@@ -115,7 +140,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     std::uint32_t batch_bytes = 0;
     std::uint32_t record_count = 0;
     base::Offset base_offset = 0;
-    base::Position position = 0;  // of the batch
+    base::Position position = 0;  // of the batch, in the journal or the segment's file
     std::uint32_t buffer = none;  // none: tail memory
   };
   enum class ReadStatus : std::uint8_t { ready, at_end, pending, out_of_range, damaged };
@@ -141,7 +166,11 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     enum class State : std::uint8_t { empty, reading, ready };
     State state = State::empty;
     bool failed = false;
-    base::Position position = 0;
+    bool of_journal = false;
+    FileId file{};                   // otherwise
+    std::uint64_t position = 0;      // there
+    std::uint64_t sound_at = ~0ULL;  // of a batch whose CRC was found right
+    bool was_read_ahead = false;     // what follows has been asked for
     std::uint32_t bytes = 0;
     std::uint64_t last_used = 0;
     std::array<std::uint64_t, readers_max> lent_until{};
@@ -154,29 +183,64 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     std::uint64_t current_end = 0, previous_end = 0;
   };
 
-  Log(const LogOptions& options, base::Arena& arena, RecoveryVisitor* observer);
+  Log(const LogOptions& options, Disk& disk, base::Arena& arena, RecoveryVisitor* observer);
   void on_batch(base::PartitionId id, base::Position position, const BatchView& batch) override;
   void on_damage(const base::PartitionId* id, base::Position first, base::Position last) override;
+  void on_producer(const ProducerState& producer) override;
   void on_progress(std::uint64_t done, std::uint64_t total) override;
   void on_disk(std::uint64_t token, std::int32_t result) override;
+
+  // Where bytes are read from, and how far a read may reach ahead.
+  struct Source {
+    bool of_journal = false;
+    FileId file{};
+    std::uint64_t end = 0;
+  };
+
+  base::Result<void> open_segments(Disk& disk);
+  void settle_segments(const Checkpoint& checkpoint);
+  void put_segment(Partition& partition, const Segment& segment);
+  bool take(const SorterMessage& message);
+  void note_lost(base::Position first, base::Position last);
+  void drop_lost(base::Position to);
+  void set_damage(Partition& partition, base::Offset first, base::Offset last);
+  void mark(const Partition& partition);
+  bool forget_file(FileId file);
 
   void settle_damage();
   void take_in(Partition& partition, base::Position position, base::Position durable_at,
                const BatchView& batch);
-  const std::byte* find_in_buffers(base::Position position, std::uint32_t bytes,
-                                   std::uint32_t& buffer, ReadStatus& status);
+  ReadStatus read_journal(const Partition& partition, Cursor& cursor, std::uint32_t max_bytes,
+                          Slice& slice);
+  ReadStatus read_segment(const Partition& partition, Cursor& cursor, std::uint32_t max_bytes,
+                          Slice& slice);
+  ReadStatus look_up(const Segment& segment, Cursor& cursor);
+  ReadStatus walk(const Segment& segment, Cursor& cursor);
+  ReadStatus read_index(const Segment& segment, Cursor& cursor);
+  const std::byte* fetch(const Source& source, std::uint64_t position, std::uint32_t bytes,
+                         std::uint32_t& buffer, ReadStatus& status);
   // narrow: only the blocks of these bytes, after a wider read failed.
-  void start_read(base::Position position, std::uint32_t bytes, bool narrow);
+  void start_read(const Source& source, std::uint64_t position, std::uint32_t bytes, bool narrow);
+  void read_ahead(const Source& source, ReadBuffer& buffer, std::uint64_t position,
+                  std::uint64_t end);
+  bool is_sound(std::uint32_t buffer, const std::byte* batch, std::uint64_t position,
+                std::uint32_t bytes);
+  static bool is_plausible(const BatchView& batch, const Segment& segment, std::uint64_t position);
+  static void fill(Slice& slice, const Cursor& cursor, const std::byte* batch,
+                   std::uint32_t batch_bytes, std::uint32_t max_bytes);
   std::uint32_t hash_slot(base::PartitionId id) const;
 
   LogOptions options_;
   RecoveryVisitor* observer_;
+  Disk& disk_;
   BatchIndex index_;
+  SegmentTable segments_;
   std::span<Partition> partitions_;
   std::span<std::uint32_t> slot_table_;  // open addressing: slot + 1, 0 empty
   std::uint32_t slots_used_ = 0;
   std::uint32_t first_free_ = none;
   bool trim_wanted_ = false;
+  bool lost_ = false;  // the stretch being sorted has lost batches
   std::array<ReadBuffer, read_buffers_max> buffers_;
   std::array<std::uint64_t, readers_max> consumed_{};
   std::array<Lent, readers_max> lent_{};
@@ -189,6 +253,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   base::Position damage_end_ = 0;
   bool overflowed_ = false;  // recovery found more than there are slots or index for
   std::unique_ptr<Journal> journal_;
+  SorterLink link_;
+  std::unique_ptr<SegmentStore> store_;  // housekeeping's, with the sorter
+  std::unique_ptr<Sorter> sorter_;
 };
 
 }  // namespace millrace::storage

@@ -89,6 +89,18 @@ base::Result<std::uint64_t> MemoryDisk::size(FileId file) {
   return files_[base::raw(file)].memory.size();
 }
 
+base::Result<void> MemoryDisk::resize(FileId file, std::uint64_t bytes) {
+  CHECK(base::raw(file) < file_count_.get());
+  std::span<std::byte>& memory = files_[base::raw(file)].memory;
+  void* moved = mremap(memory.data(), memory.size(), bytes, MREMAP_MAYMOVE);
+  if (moved == MAP_FAILED) {
+    return base::Error(base::ErrorCode::no_space, "no memory for a file of {} bytes ({})", bytes,
+                       std::strerror(errno));
+  }
+  memory = {static_cast<std::byte*>(moved), bytes};
+  return {};
+}
+
 base::Result<void> MemoryDisk::remove(std::string_view file_name) {
   File* file = find(file_name);
   if (file == nullptr) {

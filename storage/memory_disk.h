@@ -32,6 +32,7 @@ class MemoryDisk final : public Disk {
   base::Result<FileId> open(std::string_view file_name) override;
   void close(FileId /*file*/) override {}
   base::Result<std::uint64_t> size(FileId file) override;
+  base::Result<void> resize(FileId file, std::uint64_t bytes) override;
   base::Result<void> remove(std::string_view file_name) override;
   base::Result<void> rename(std::string_view from, std::string_view to) override;
   base::Result<std::vector<std::string>> list() override;

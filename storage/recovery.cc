@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 
 #include "dataplane/base/check.h"
+#include "storage/block_buffer.h"
 #include "storage/breakage.h"
 #include "storage/crc32c.h"
 
@@ -14,10 +13,6 @@ namespace millrace::storage {
 namespace {
 
 constexpr std::uint64_t read_bytes = 2 * base::mib;
-
-struct FreeMemory {
-  void operator()(std::byte* at) const { std::free(at); }
-};
 
 }  // namespace
 
@@ -30,8 +25,10 @@ Recovery::Recovery(const JournalOptions& options, const Superblock& superblock, 
       tail_(tail),
       visitor_(visitor),
       seed_(journal_seed(options.cluster_id, options.shard)),
-      boundary_bytes_(std::min<std::uint64_t>(options.file_bytes, tail.size())),
-      limit_(std::min(superblock.head + files.ring_bytes(), files.prepared_end())),
+      boundary_bytes_(std::min(options.file_bytes, options.tail_bytes)),
+      limit_(std::min(base::align_down(superblock.head, files.file_bytes()) + files.ring_bytes(),
+                      files.prepared_end())),
+      load_limit_(limit_),
       loaded_from_(superblock.head),
       loaded_to_(superblock.head) {}
 
@@ -60,6 +57,28 @@ base::Result<Recovery::Recovered> Recovery::run() {
                    .last_header_crc = previous_header_crc_.value_or(0)};
 }
 
+base::Position Recovery::scan() {
+  limit_ = superblock_.end;
+  load_limit_ = std::min(limit_, superblock_.head + tail_.size());
+  base::Position at = superblock_.head;
+  while (at < load_limit_) {
+    const Frame frame = read_frame(at);
+    if (frame.fault == Fault::beyond) break;
+    if (frame.fault == Fault::none) {
+      deliver(*frame.header);
+      follow(*frame.header);
+      at = frame_end(*frame.header);
+      continue;
+    }
+    search_beyond(at);
+    const Candidate* next = next_candidate(at, generation_);
+    // What is left of a damaged frame is had back from one piece of memory.
+    if (at != superblock_.head && (next == nullptr || next->at > load_limit_)) break;
+    at = pass_damage(at, frame);
+  }
+  return at;
+}
+
 // --- frames that continue the journal ---
 
 Recovery::Frame Recovery::read_frame(base::Position at) {
@@ -74,8 +93,12 @@ Recovery::Frame Recovery::read_frame(base::Position at) {
     frame.header.reset();
     return frame;
   }
+  const base::Position end = frame_end(header);
+  if (end > load_limit_) {
+    frame.fault = Fault::beyond;
+    return frame;
+  }
   if (header.flags == frame_flag_data) {
-    const base::Position end = frame_end(header);
     load(end);
     if (is_unreadable(at, end)) {
       frame.fault = Fault::unreadable;
@@ -168,7 +191,7 @@ base::Position Recovery::pass_damage(base::Position at, const Frame& frame) {
   const base::Position boundary = base::align_down(at, boundary_bytes_) + boundary_bytes_;
   base::Position salvaged_to = at;
   if (generation_ == later_generation && at + frame_header_bytes < std::min(to, boundary)) {
-    salvaged_to = std::min(to, boundary);
+    salvaged_to = std::min({to, boundary, load_limit_});
     load(salvaged_to);
     salvage({.frame = at, .seed = frame_seed(seed_, at, generation_)}, salvaged_to);
   }
@@ -245,13 +268,11 @@ base::Result<void> Recovery::cut(base::Position at) {
 void Recovery::search_beyond(base::Position at) {
   if (searched_) return;
   searched_ = true;
-  const std::unique_ptr<std::byte, FreeMemory> buffer(
-      static_cast<std::byte*>(std::aligned_alloc(block_bytes, read_bytes)));
-  CHECK(buffer != nullptr);
+  const BlockBuffer buffer(read_bytes);
   base::Position from = at;
   while (from < limit_) {
     const std::uint64_t in_file = files_.file_bytes() - files_.offset(from);
-    const std::span<std::byte> chunk(buffer.get(), std::min({read_bytes, in_file, limit_ - from}));
+    const std::span<std::byte> chunk(buffer.data(), std::min({read_bytes, in_file, limit_ - from}));
     read_blocks(from, chunk, false);
     for (std::uint64_t i = 0; i < chunk.size(); i += block_bytes) {
       const auto header = read_frame_header(chunk.subspan(i, block_bytes), seed_, options_.shard,
@@ -280,7 +301,8 @@ const Recovery::Candidate* Recovery::next_candidate(base::Position at,
 void Recovery::load(base::Position to) {
   while (loaded_to_ < to) {
     const base::Position boundary = base::align_down(loaded_to_, boundary_bytes_) + boundary_bytes_;
-    const std::uint64_t bytes = std::min({read_bytes, boundary - loaded_to_, limit_ - loaded_to_});
+    const std::uint64_t bytes =
+        std::min({read_bytes, boundary - loaded_to_, load_limit_ - loaded_to_});
     CHECK(bytes != 0);
     read_blocks(loaded_to_, {tail_at(loaded_to_), bytes}, true);
     loaded_to_ += bytes;

@@ -40,10 +40,15 @@ class Recovery {
     std::uint32_t last_header_crc = 0;  // of the frame that ends at `end`; 0 when unknown
   };
 
+  // Begins at superblock.head, which here need not be a file's start.
   Recovery(const JournalOptions& options, const Superblock& superblock, Disk& disk, FileRing& files,
            std::span<std::byte> tail, RecoveryVisitor& visitor);
 
   base::Result<Recovered> run();
+  // The same over a part that is known to be durable: whole frames from superblock.head on, as many
+  // as the tail ring holds together, up to superblock.end at most. Nothing is cut. Returns where
+  // they end.
+  base::Position scan();
 
  private:
   enum class Fault : std::uint8_t {
@@ -51,6 +56,7 @@ class Recovery {
     invalid,       // no frame, or not all of it: torn or rotten
     unreadable,    // the device refused a block of it
     broken_chain,  // whole, but not what was written after the frame before
+    beyond,        // ends past what can be held
   };
   struct Frame {
     Fault fault = Fault::invalid;
@@ -96,7 +102,8 @@ class Recovery {
 
   std::uint32_t seed_;
   std::uint64_t boundary_bytes_;
-  base::Position limit_;  // no frame lies past it
+  base::Position limit_;       // no frame lies past it
+  base::Position load_limit_;  // and none is loaded past this one
 
   // The frame before, as far as it is known.
   std::optional<std::uint32_t> previous_header_crc_;

@@ -263,6 +263,16 @@ base::Result<std::uint64_t> UringDisk::size(FileId file) {
   return static_cast<std::uint64_t>(facts.st_size);
 }
 
+base::Result<void> UringDisk::resize(FileId file, std::uint64_t bytes) {
+  const auto before = size(file);
+  if (!before) return before.error();
+  if (bytes > *before) return allocate_blocks(fd_of(file), "", bytes);
+  if (::ftruncate(fd_of(file), static_cast<off_t>(bytes)) != 0) {
+    return failed("cannot shorten a file of", options_.folder, "", errno);
+  }
+  return {};
+}
+
 base::Result<void> UringDisk::remove(std::string_view file_name) {
   if (::unlinkat(folder_fd_, std::string(file_name).c_str(), 0) != 0) {
     return failed("cannot remove", options_.folder, file_name, errno);

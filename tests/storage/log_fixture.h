@@ -23,6 +23,15 @@ inline LogOptions small_log_options() {
   return options;
 }
 
+// Sorted as soon as there is anything to sort.
+inline LogOptions sorting_log_options() {
+  LogOptions options = small_log_options();
+  options.has_sorter = true;
+  options.sorter = {.pass_bytes = small_file_bytes, .start_bytes = 1};
+  options.segments_max = 256;
+  return options;
+}
+
 class LogFixture {
  public:
   explicit LogFixture(LogOptions log_options = small_log_options()) : options(log_options) {
@@ -87,6 +96,22 @@ class LogFixture {
   void settle() {
     for (int i = 0; i < 100 && log->durable_position() < log->append_position(); ++i) turn();
     EXPECT_EQ(log->durable_position(), log->append_position());
+  }
+  // One step of housekeeping, and the shard's turn after it. False when there was nothing to do.
+  bool keep_house() {
+    auto worked = log->keep_house(now_ns);
+    if (!worked) {
+      error = worked.error();
+      return false;
+    }
+    const bool told = log->take_messages();
+    turn();
+    return *worked || told;
+  }
+  // Until nothing is left to be sorted.
+  void sort() {
+    log->take_messages();
+    for (int idle = 0; idle < 3;) idle = keep_house() ? 0 : idle + 1;
   }
   Written append_durably(std::uint32_t partition, std::size_t bytes) {
     const Written added = append(partition, bytes);

@@ -129,6 +129,17 @@ void FaultyDisk::close(FileId file) {
 
 base::Result<std::uint64_t> FaultyDisk::size(FileId file) { return file_at(file).settled.size(); }
 
+base::Result<void> FaultyDisk::resize(FileId file, std::uint64_t bytes) {
+  File& resized = file_at(file);
+  const std::uint64_t before = resized.settled.size();
+  if (bytes > before && (fail_creates_ || free_bytes().value() < bytes - before))
+    return base::Error(base::ErrorCode::no_space, "{}: disk full", resized.name);
+  resized.cache.erase(resized.cache.lower_bound(static_cast<std::uint32_t>(bytes / sector_bytes)),
+                      resized.cache.end());
+  resized.settled.resize(bytes, std::byte{0xa5});
+  return {};
+}
+
 base::Result<void> FaultyDisk::remove(std::string_view file_name) {
   File* file = find(file_name);
   if (file == nullptr) return base::Error(base::ErrorCode::not_found, "no {}", file_name);

@@ -84,6 +84,7 @@ class FaultyDisk final : public storage::Disk {
   base::Result<storage::FileId> open(std::string_view file_name) override;
   void close(storage::FileId file) override;
   base::Result<std::uint64_t> size(storage::FileId file) override;
+  base::Result<void> resize(storage::FileId file, std::uint64_t bytes) override;
   base::Result<void> remove(std::string_view file_name) override;
   base::Result<void> rename(std::string_view from, std::string_view to) override;
   base::Result<std::vector<std::string>> list() override;

@@ -30,7 +30,8 @@ ROOMS = {
     ],
     # The program itself: millraced.cc.
     "dataplane": ["dataplane", "storage"],
-    "storage": ["dataplane/base"],
+    # A shard and its sorter run on different threads and talk as cores do.
+    "storage": ["dataplane/base", "dataplane/ring"],
     "control": ["dataplane/base", "dataplane/link", "storage/batch.h"],
     # The command line is a user of the client library.
     "control/cli": [

@@ -1,0 +1,60 @@
+// SegmentStore: the segment files of one shard: found at start, read, given up.
+// Core:  start-up, then housekeeping; blocks and allocates.
+// Owns:  which files there are. A file that is there is whole; of two that hold the same stretch of
+//        the journal the later one counts, and the other is removed at start.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/base/result.h"
+#include "storage/disk.h"
+#include "storage/segment.h"
+#include "storage/segment_writer.h"
+
+namespace millrace::storage {
+
+// All that was known when everything before sorted_to had been sorted into segments.
+struct Checkpoint {
+  base::Position sorted_to = 0;
+  std::vector<PartitionState> partitions;
+  std::vector<ProducerState> producers;
+};
+
+class SegmentStore {
+ public:
+  SegmentStore(Disk& disk, std::uint32_t journal_seed) : disk_(disk), seed_(journal_seed) {}
+
+  // Finds what is there. Files that cannot be read stay where they are and are named by broken().
+  base::Result<void> open();
+
+  // By the stretch of the journal they hold, oldest first.
+  const std::vector<SegmentFile>& files() const { return files_; }
+  const std::vector<std::string>& broken() const { return broken_; }
+  // The newest one.
+  const Checkpoint& checkpoint() const { return checkpoint_; }
+  std::uint64_t next_number() const { return next_number_; }
+  std::uint32_t journal_seed() const { return seed_; }
+
+  void add(SegmentFile file, Checkpoint checkpoint);
+  // Nobody reads it any more.
+  base::Result<void> remove(std::size_t index);
+  // The meta of a file, from whichever copy is sound; nothing when none is.
+  std::optional<SegmentMeta> read_meta(FileId file, const SegmentFileHeader& header);
+
+ private:
+  std::optional<SegmentFileHeader> read_header(FileId file);
+  base::Result<void> open_file(const std::string& name, std::uint64_t number);
+  base::Result<void> remove_superseded();
+
+  Disk& disk_;
+  std::uint32_t seed_;
+  std::vector<SegmentFile> files_;
+  std::vector<std::string> broken_;
+  Checkpoint checkpoint_;
+  std::uint64_t next_number_ = 1;
+};
+
+}  // namespace millrace::storage

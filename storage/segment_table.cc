@@ -1,0 +1,143 @@
+#include "storage/segment_table.h"
+
+#include <algorithm>
+
+#include "dataplane/base/check.h"
+
+namespace millrace::storage {
+
+SegmentTable::SegmentTable(base::Arena& arena, std::uint32_t nodes_max)
+    : nodes_(arena.allocate_untouched<Node>(nodes_max)), free_nodes_(nodes_max) {}
+
+bool SegmentTable::put(List& list, const Segment& segment) {
+  if (free_nodes_ == 0) return false;
+  erase_within(list, segment);
+  // Behind the last node that begins before it; nearly always the last of all.
+  std::uint32_t id = list.last;
+  while (id != none && nodes_[id].segments[0].first_offset > segment.first_offset)
+    id = nodes_[id].previous;
+  if (id == none) id = insert_node(list, none);
+  if (nodes_[id].count == segments_per_node) {
+    const bool at_end =
+        nodes_[id].segments[segments_per_node - 1].first_offset < segment.first_offset;
+    const std::uint32_t next = insert_node(list, id);
+    Node& full = nodes_[id];
+    Node& fresh = nodes_[next];
+    const std::uint32_t kept = at_end ? segments_per_node : segments_per_node / 2;
+    fresh.count = segments_per_node - kept;
+    std::copy(full.segments + kept, full.segments + segments_per_node, fresh.segments);
+    full.count = kept;
+    if (at_end || fresh.segments[0].first_offset < segment.first_offset) id = next;
+  }
+  Node& node = nodes_[id];
+  Segment* end = node.segments + node.count;
+  Segment* at = std::find_if(
+      node.segments, end, [&](const Segment& s) { return s.first_offset > segment.first_offset; });
+  std::copy_backward(at, end, end + 1);
+  *at = segment;
+  ++node.count;
+  return true;
+}
+
+void SegmentTable::erase_within(List& list, const Segment& segment) {
+  for (std::uint32_t id = list.last; id != none;) {
+    Node& node = nodes_[id];
+    if (node.segments[node.count - 1].end_offset <= segment.first_offset) return;
+    const std::uint32_t previous = node.previous;
+    Segment* kept_end =
+        std::remove_if(node.segments, node.segments + node.count, [&](const Segment& s) {
+          return s.first_offset >= segment.first_offset && s.end_offset <= segment.end_offset;
+        });
+    node.count = static_cast<std::uint32_t>(kept_end - node.segments);
+    if (node.count == 0) remove_node(list, id);
+    id = previous;
+  }
+}
+
+std::uint64_t SegmentTable::drop_before(List& list, base::Offset offset) {
+  std::uint64_t bytes = 0;
+  while (list.first != none) {
+    Node& node = nodes_[list.first];
+    std::uint32_t gone = 0;
+    while (gone < node.count && node.segments[gone].end_offset <= offset) {
+      bytes += node.segments[gone++].bytes;
+    }
+    if (gone == 0) break;
+    std::copy(node.segments + gone, node.segments + node.count, node.segments);
+    node.count -= gone;
+    if (node.count != 0) break;
+    remove_node(list, list.first);
+  }
+  return bytes;
+}
+
+std::uint64_t SegmentTable::clear(List& list) {
+  return drop_before(list, std::numeric_limits<base::Offset>::max());
+}
+
+const Segment* SegmentTable::find_offset(const List& list, base::Offset offset) const {
+  std::uint32_t id = list.last;
+  while (id != none && nodes_[id].segments[0].first_offset > offset) id = nodes_[id].previous;
+  if (id == none) return nullptr;
+  const Node& node = nodes_[id];
+  const Segment* after =
+      std::upper_bound(node.segments, node.segments + node.count, offset,
+                       [](base::Offset o, const Segment& s) { return o < s.first_offset; });
+  const Segment* found = after - 1;
+  return offset < found->end_offset ? found : nullptr;
+}
+
+const Segment* SegmentTable::find_after(const List& list, base::Offset offset) const {
+  for (std::uint32_t id = list.first; id != none; id = nodes_[id].next) {
+    for (std::uint32_t i = 0; i < nodes_[id].count; ++i) {
+      if (nodes_[id].segments[i].first_offset > offset) return &nodes_[id].segments[i];
+    }
+  }
+  return nullptr;
+}
+
+const Segment* SegmentTable::find_time(const List& list, std::int64_t timestamp_ms) const {
+  for (std::uint32_t id = list.first; id != none; id = nodes_[id].next) {
+    for (std::uint32_t i = 0; i < nodes_[id].count; ++i) {
+      if (nodes_[id].segments[i].max_timestamp_ms >= timestamp_ms) return &nodes_[id].segments[i];
+    }
+  }
+  return nullptr;
+}
+
+const Segment* SegmentTable::first(const List& list) const {
+  return list.first == none ? nullptr : &nodes_[list.first].segments[0];
+}
+
+const Segment* SegmentTable::last(const List& list) const {
+  return list.last == none ? nullptr : &nodes_[list.last].segments[nodes_[list.last].count - 1];
+}
+
+std::uint32_t SegmentTable::insert_node(List& list, std::uint32_t after) {
+  std::uint32_t id = free_;
+  if (id != none) {
+    free_ = nodes_[id].next;
+  } else {
+    CHECK(unused_ < nodes_.size());
+    id = unused_++;
+  }
+  --free_nodes_;
+  new (&nodes_[id]) Node();
+  Node& node = nodes_[id];
+  node.previous = after;
+  node.next = after == none ? list.first : nodes_[after].next;
+  (node.previous == none ? list.first : nodes_[node.previous].next) = id;
+  (node.next == none ? list.last : nodes_[node.next].previous) = id;
+  return id;
+}
+
+void SegmentTable::remove_node(List& list, std::uint32_t id) {
+  Node& node = nodes_[id];
+  (node.previous == none ? list.first : nodes_[node.previous].next) = node.next;
+  (node.next == none ? list.last : nodes_[node.next].previous) = node.previous;
+  node.next = free_;
+  free_ = id;
+  ++free_nodes_;
+}
+
+}  // namespace millrace::storage

@@ -1,0 +1,79 @@
+// SegmentTable: which segments of each partition lie in which file.
+// Core:  the shard's.
+// Owns:  a pool of nodes in the arena; a partition holds a list of them, oldest segment first.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "dataplane/base/arena.h"
+#include "dataplane/base/ids.h"
+#include "storage/disk.h"
+
+namespace millrace::storage {
+
+// As a reader needs it (SegmentEntry is what the file says).
+struct Segment {
+  FileId file{};
+  std::uint32_t index_count = 0;
+  base::Offset first_offset = 0;
+  base::Offset end_offset = 0;
+  std::uint64_t position = 0;  // in the file
+  std::uint64_t bytes = 0;
+  std::uint64_t index_at = 0;  // in the file
+  std::int64_t max_timestamp_ms = 0;
+};
+
+class SegmentTable {
+ public:
+  static constexpr std::uint32_t none = 0xffff'ffffU;
+  static constexpr std::uint32_t segments_per_node = 8;
+
+  struct Node {
+    std::uint32_t next = none;
+    std::uint32_t previous = none;
+    std::uint32_t count = 0;
+    std::uint32_t reserved = 0;
+    Segment segments[segments_per_node];
+  };
+  struct List {
+    std::uint32_t first = none;
+    std::uint32_t last = none;
+    bool empty() const { return first == none; }
+  };
+
+  SegmentTable(base::Arena& arena, std::uint32_t nodes_max);
+  static std::uint64_t arena_bytes(std::uint32_t nodes_max) {
+    return nodes_max * sizeof(Node) + 4096;
+  }
+
+  // Takes the place of all segments that lie within it. Offsets of segments do not overlap
+  // otherwise. False when the pool is empty, and then nothing has changed.
+  bool put(List& list, const Segment& segment);
+  // Forgets the segments that end at or before `offset`; the bytes they held.
+  std::uint64_t drop_before(List& list, base::Offset offset);
+  std::uint64_t clear(List& list);
+
+  // The segment that holds the offset, or null.
+  const Segment* find_offset(const List& list, base::Offset offset) const;
+  // The first segment that begins past the offset, or null.
+  const Segment* find_after(const List& list, base::Offset offset) const;
+  // The first segment with a batch at or past the time, or null.
+  const Segment* find_time(const List& list, std::int64_t timestamp_ms) const;
+  const Segment* first(const List& list) const;
+  const Segment* last(const List& list) const;
+  std::uint32_t free_nodes() const { return free_nodes_; }
+
+ private:
+  std::uint32_t insert_node(List& list, std::uint32_t after);
+  void remove_node(List& list, std::uint32_t id);
+  void erase_within(List& list, const Segment& segment);
+
+  std::span<Node> nodes_;
+  std::uint32_t unused_ = 0;
+  std::uint32_t free_ = none;
+  std::uint32_t free_nodes_;
+};
+
+}  // namespace millrace::storage

@@ -1,0 +1,63 @@
+// SegmentWriter: writes one segment file, batch by batch, under a name of no meaning; finish()
+// gives it its own, so a segment file that is there is whole. Core:  housekeeping; blocks and
+// allocates. Owns:  the file until it is finished.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "dataplane/base/ids.h"
+#include "dataplane/base/result.h"
+#include "storage/block_buffer.h"
+#include "storage/disk.h"
+#include "storage/segment.h"
+#include "storage/segment_table.h"
+
+namespace millrace::storage {
+
+inline constexpr std::string_view unfinished_segment_name = "segment.new";
+
+// A segment file that is there.
+struct SegmentFile {
+  FileId file{};
+  SegmentFileHeader header;
+  std::vector<SegmentEntry> segments;
+};
+
+Segment segment_of(const SegmentFile& file, const SegmentEntry& entry);
+
+class SegmentWriter {
+ public:
+  SegmentWriter(Disk& disk, std::uint32_t journal_seed);
+  // identity: cluster, shard, number, from and to; the rest is found out.
+  base::Result<void> start(const SegmentFileHeader& identity, std::uint64_t data_bytes_max);
+  // Partitions in rising order, and the offsets of each; a gap in them begins another segment.
+  base::Result<void> add(base::PartitionId partition, std::span<const std::byte> batch);
+  base::Result<SegmentFile> finish(std::vector<PartitionState> partitions,
+                                   std::vector<ProducerState> producers);
+  // Instead of finish(): takes the file away again.
+  void abandon();
+
+ private:
+  void begin_segment(base::PartitionId partition, base::Offset first_offset);
+  void index_batch(std::int64_t max_timestamp_ms, base::Offset base_offset);
+  base::Result<void> write_out();
+  base::Result<void> write_meta();
+  SegmentEntry& segment() { return meta_.segments.back(); }
+  std::uint64_t position() const { return segment_data_at + written_ + staged_; }
+
+  Disk& disk_;
+  std::uint32_t seed_;
+  BlockBuffer staging_;
+  FileId file_{};
+  bool started_ = false;
+  SegmentFileHeader header_;
+  SegmentMeta meta_;
+  std::uint64_t written_ = 0;  // data bytes in the file
+  std::uint64_t staged_ = 0;   // and behind them, in staging_
+  std::uint64_t spacing_ = 0;  // of the open segment's index
+  std::uint64_t indexed_ = 0;  // position of its last entry
+};
+
+}  // namespace millrace::storage

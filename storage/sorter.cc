@@ -1,0 +1,299 @@
+#include "storage/sorter.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/base/check.h"
+
+namespace millrace::storage {
+
+Sorter::Sorter(const SorterOptions& options, Disk& disk, Journal& journal, SegmentStore& store,
+               SorterLink& link)
+    : options_(options), disk_(disk), journal_(journal), store_(store), link_(link) {
+  const Checkpoint& checkpoint = store_.checkpoint();
+  for (const PartitionState& state : checkpoint.partitions) {
+    known_.partitions.emplace(state.partition, state);
+  }
+  for (const ProducerState& state : checkpoint.producers) {
+    known_.producers.emplace(ProducerKey{state.producer_id, state.partition},
+                             Producer{.state = state});
+  }
+  link_.sorted_to.set(checkpoint.sorted_to);
+}
+
+base::Result<bool> Sorter::step(std::uint64_t now_ns) {
+  if (now_ns < retry_at_ns_) return false;
+  auto worked = work();
+  if (worked) {
+    link_.stuck.set(0);
+    return worked;
+  }
+  give_up();
+  link_.stuck.set(1);
+  retry_at_ns_ = now_ns + retry_ns;
+  return worked;
+}
+
+base::Result<bool> Sorter::work() {
+  if (!tell()) return false;
+  switch (state_) {
+    case State::idle: {
+      auto collected = collect();
+      if (!collected || *collected) return collected;
+      if (!wants_pass()) return false;
+      scan();
+      return true;
+    }
+    case State::asking:
+      // What the log has noted of damage is in the marks once it has taken the messages.
+      if (link_.messages.consumed_count() != link_.messages.pushed_count()) return false;
+      if (auto planned = plan(); !planned) return planned.error();
+      return true;
+    case State::writing:
+      if (auto written = write_some(); !written) return written.error();
+      return true;
+  }
+  return false;
+}
+
+bool Sorter::wants_pass() const {
+  return link_.durable.get() - link_.sorted_to.get() >= options_.start_bytes;
+}
+
+// --- a pass ---
+
+void Sorter::scan() {
+  if (memory_.size() == 0) memory_ = BlockBuffer(options_.pass_bytes);
+  next_ = known_;
+  entries_.clear();
+  from_ = link_.sorted_to.get();
+  to_ = journal_.scan(from_, link_.durable.get(), memory_.span(), *this);
+  CHECK(to_ > from_);
+  state_ = State::asking;
+}
+
+void Sorter::on_batch(base::PartitionId id, base::Position position, const BatchView& batch) {
+  const std::uint32_t partition = base::raw(id);
+  entries_.push_back({.partition = partition,
+                      .bytes = batch.bytes(),
+                      .base_offset = batch.base_offset(),
+                      .batch = batch.data()});
+  auto [known, is_new] = next_.partitions.try_emplace(partition);
+  PartitionState& state = known->second;
+  if (is_new) {
+    state.partition = partition;
+    state.log_start = batch.base_offset();
+  } else if (batch.base_offset() != state.log_end) {
+    state.damaged = 1;
+    state.damage_first = state.log_end;
+    state.damage_last = batch.base_offset() - 1;
+  }
+  state.log_end = batch.last_offset() + 1;
+  if (batch.producer_id() != base::no_producer_id) note_producer(partition, position, batch);
+}
+
+void Sorter::note_producer(std::uint32_t partition, base::Position position,
+                           const BatchView& batch) {
+  Producer& producer = next_.producers[{batch.producer_id(), partition}];
+  ProducerState& state = producer.state;
+  producer.last_seen = position;
+  if (state.producer_id == base::no_producer_id || batch.producer_epoch() != state.epoch) {
+    state = ProducerState{.producer_id = batch.producer_id(),
+                          .partition = partition,
+                          .epoch = batch.producer_epoch()};
+  }
+  if (state.batch_count == ProducerState::batches_max) {
+    std::copy(state.batches.begin() + 1, state.batches.end(), state.batches.begin());
+    --state.batch_count;
+  }
+  state.batches[state.batch_count++] = {.base_sequence = batch.base_sequence(),
+                                        .last_sequence = batch.last_sequence(),
+                                        .base_offset = batch.base_offset()};
+}
+
+void Sorter::on_damage(const base::PartitionId*, base::Position first, base::Position last) {
+  messages_.push_back({.kind = SorterMessage::Kind::lost, .first = first, .last = last});
+}
+
+// Leaves out what nobody wants any more, and begins the file.
+base::Result<void> Sorter::plan() {
+  const Marks marks = read_marks();
+  take_marks(marks);
+  forget_silent_producers();
+  std::erase_if(entries_, [&](const Entry& entry) {
+    const auto mark = marks.find(entry.partition);
+    if (mark == marks.end()) return true;
+    return BatchView(entry.batch).last_offset() <
+           static_cast<base::Offset>(mark->second->log_start.get());
+  });
+  std::ranges::sort(entries_, {}, [](const Entry& entry) {
+    return std::pair(entry.partition, entry.base_offset);
+  });
+  std::uint64_t bytes = 0;
+  std::uint64_t partitions = 0;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    bytes += entries_[i].bytes;
+    if (i == 0 || entries_[i].partition != entries_[i - 1].partition) ++partitions;
+  }
+  if (partitions > link_.free_segments.get()) {
+    return base::Error(base::ErrorCode::no_space,
+                       "shard {} holds as many segments as it has room for; lower the retention of "
+                       "some topics, or allow more segments",
+                       base::raw(journal_.options().shard));
+  }
+  written_ = 0;
+  writer_ = std::make_unique<SegmentWriter>(disk_, store_.journal_seed());
+  if (auto started = writer_->start({.cluster_id = journal_.options().cluster_id,
+                                     .shard = base::raw(journal_.options().shard),
+                                     .number = store_.next_number(),
+                                     .from = from_,
+                                     .to = to_},
+                                    bytes);
+      !started) {
+    return started;
+  }
+  state_ = State::writing;
+  return {};
+}
+
+// The log knows more of damage than the journal's remains do, and where partitions begin now.
+void Sorter::take_marks(const Marks& marks) {
+  std::erase_if(next_.partitions, [&](const auto& one) { return !marks.contains(one.first); });
+  std::erase_if(next_.producers,
+                [&](const auto& one) { return !marks.contains(one.first.partition); });
+  for (auto& [partition, state] : next_.partitions) {
+    const PartitionMark& mark = *marks.at(partition);
+    state.log_start = std::max(state.log_start, static_cast<base::Offset>(mark.log_start.get()));
+    const auto damage_first = static_cast<base::Offset>(mark.damage_first.get());
+    if (mark.damaged.get() == 0 || damage_first > state.log_end) continue;
+    state.damaged = 1;
+    state.damage_first = damage_first;
+    state.damage_last = static_cast<base::Offset>(mark.damage_last.get());
+    state.log_end = std::max(state.log_end, state.damage_last + 1);
+  }
+}
+
+void Sorter::forget_silent_producers() {
+  if (next_.producers.size() <= options_.producers_max) return;
+  std::vector<base::Position> seen;
+  for (const auto& [key, producer] : next_.producers) seen.push_back(producer.last_seen);
+  const auto oldest_kept = seen.end() - options_.producers_max;
+  std::ranges::nth_element(seen, oldest_kept);
+  std::erase_if(next_.producers,
+                [&](const auto& one) { return one.second.last_seen < *oldest_kept; });
+}
+
+base::Result<void> Sorter::write_some() {
+  for (std::uint64_t bytes = 0; written_ < entries_.size() && bytes < write_bytes_per_step;
+       ++written_) {
+    const Entry& entry = entries_[written_];
+    if (auto added = writer_->add(base::PartitionId{entry.partition}, {entry.batch, entry.bytes});
+        !added) {
+      return added;
+    }
+    bytes += entry.bytes;
+  }
+  if (written_ == entries_.size()) return finish();
+  return {};
+}
+
+base::Result<void> Sorter::finish() {
+  Checkpoint reached = checkpoint();
+  auto file = writer_->finish(reached.partitions, reached.producers);
+  if (!file) return file.error();
+  writer_.reset();
+  announce(*file);
+  store_.add(std::move(*file), std::move(reached));
+  known_ = std::move(next_);
+  entries_.clear();
+  link_.sorted_to.set(to_);
+  state_ = State::idle;
+  return {};
+}
+
+void Sorter::give_up() {
+  if (writer_ != nullptr) writer_->abandon();
+  writer_.reset();
+  entries_.clear();
+  if (state_ != State::idle) messages_.clear();
+  state_ = State::idle;
+}
+
+Checkpoint Sorter::checkpoint() const {
+  Checkpoint reached{.sorted_to = to_, .partitions = {}, .producers = {}};
+  for (const auto& [partition, state] : next_.partitions) reached.partitions.push_back(state);
+  std::ranges::sort(reached.partitions, {}, &PartitionState::partition);
+  for (const auto& [key, producer] : next_.producers) reached.producers.push_back(producer.state);
+  std::ranges::sort(reached.producers, {}, [](const ProducerState& state) {
+    return std::pair(state.partition, state.producer_id);
+  });
+  return reached;
+}
+
+// --- what the log says and is told ---
+
+Sorter::Marks Sorter::read_marks() const {
+  Marks marks;
+  for (const PartitionMark& mark : link_.marks) {
+    const std::uint64_t id = mark.id_plus_one.get();
+    if (id != 0) marks.emplace(static_cast<std::uint32_t>(id - 1), &mark);
+  }
+  return marks;
+}
+
+// True when nothing is left to be told.
+bool Sorter::tell() {
+  while (told_ < messages_.size()) {
+    if (!link_.messages.push(messages_[told_])) return false;
+    ++told_;
+  }
+  messages_.clear();
+  told_ = 0;
+  return true;
+}
+
+void Sorter::announce(const SegmentFile& file) {
+  for (const SegmentEntry& entry : file.segments) {
+    messages_.push_back({.kind = SorterMessage::Kind::segment,
+                         .partition = base::PartitionId{entry.partition},
+                         .segment = segment_of(file, entry)});
+  }
+  messages_.push_back({.kind = SorterMessage::Kind::sorted, .last = file.header.to});
+}
+
+bool Sorter::is_dead(const SegmentEntry& segment, const Marks& marks) const {
+  const auto mark = marks.find(segment.partition);
+  return mark == marks.end() ||
+         segment.end_offset <= static_cast<base::Offset>(mark->second->log_start.get());
+}
+
+// Gives up files that hold nothing any more, one at a time: first the log lets go of it. The newest
+// one stays, since it knows what all others do not.
+base::Result<bool> Sorter::collect() {
+  const auto& files = store_.files();
+  if (leaving_) {
+    if (link_.messages.consumed_count() != link_.messages.pushed_count()) return false;
+    const auto left = std::ranges::find(files, *leaving_,
+                                        [](const SegmentFile& file) { return file.header.number; });
+    leaving_.reset();
+    if (auto removed = store_.remove(static_cast<std::size_t>(left - files.begin())); !removed) {
+      return removed.error();
+    }
+    return true;
+  }
+  const std::uint64_t change = link_.marks_changed.get() + store_.next_number();
+  if (change == collected_at_change_) return false;
+  const Marks marks = read_marks();
+  for (std::size_t i = 0; i + 1 < files.size(); ++i) {
+    const bool wanted = std::ranges::any_of(
+        files[i].segments, [&](const SegmentEntry& segment) { return !is_dead(segment, marks); });
+    if (wanted) continue;
+    leaving_ = files[i].header.number;
+    messages_.push_back({.kind = SorterMessage::Kind::forget, .segment = {.file = files[i].file}});
+    return true;
+  }
+  collected_at_change_ = change;
+  return false;
+}
+
+}  // namespace millrace::storage

@@ -1,0 +1,128 @@
+// Sorter: turns the oldest part of a journal into segments, so that its files can be used again.
+// Core:  housekeeping; step() does a bit of work at a time, blocks and allocates.
+// Owns:  the segment files, and the memory that one pass is sorted in.
+//
+//   scan ──▶ sort by partition and offset ──▶ write the file ──▶ rename it ──▶ tell the log
+//
+// A pass takes as many whole frames as its memory holds. Until its file has its name nothing has
+// happened, and a crash leaves a file that the next start removes. From then on the file counts: a
+// start that finds it takes no batch of that stretch from the journal. The log is told of each
+// segment and last of all that the stretch is sorted, and only then gives up its part of the
+// journal.
+//
+// With the batches goes what else the journal alone knew: where each partition begins and ends,
+// what of it is damaged, and the last batches of each producer.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/base/result.h"
+#include "storage/block_buffer.h"
+#include "storage/journal.h"
+#include "storage/segment_store.h"
+#include "storage/segment_writer.h"
+#include "storage/sorter_link.h"
+
+namespace millrace::storage {
+
+struct SorterOptions {
+  std::uint64_t pass_bytes = 64ULL << 20;    // of journal, in memory at once; a power of two
+  std::uint64_t start_bytes = 512ULL << 20;  // of journal that is durable and not sorted
+  std::uint32_t producers_max = 65536;       // remembered; those silent longest give way
+};
+
+class Sorter final : private RecoveryVisitor {
+ public:
+  Sorter(const SorterOptions& options, Disk& disk, Journal& journal, SegmentStore& store,
+         SorterLink& link);
+
+  // True when there is more to do at once. After an error it begins anew, not before retry_ns.
+  base::Result<bool> step(std::uint64_t now_ns);
+
+ private:
+  static constexpr std::uint64_t retry_ns = 1'000'000'000;
+  static constexpr std::uint64_t write_bytes_per_step = 1ULL << 20;
+
+  enum class State : std::uint8_t { idle, asking, writing };
+  struct Entry {
+    std::uint32_t partition = 0;
+    std::uint32_t bytes = 0;
+    base::Offset base_offset = 0;
+    const std::byte* batch = nullptr;
+  };
+  struct ProducerKey {
+    base::ProducerId id;
+    std::uint32_t partition;
+    bool operator==(const ProducerKey&) const = default;
+  };
+  struct ProducerHash {
+    std::size_t operator()(const ProducerKey& key) const {
+      return (static_cast<std::uint64_t>(key.id) ^ (std::uint64_t{key.partition} << 40)) *
+             0x9e37'79b9'7f4a'7c15ULL;
+    }
+  };
+  struct Producer {
+    ProducerState state;
+    base::Position last_seen = 0;
+  };
+  // As of a position of the journal.
+  struct Known {
+    std::unordered_map<std::uint32_t, PartitionState> partitions;
+    std::unordered_map<ProducerKey, Producer, ProducerHash> producers;
+  };
+  using Marks = std::unordered_map<std::uint32_t, const PartitionMark*>;
+
+  void on_batch(base::PartitionId partition, base::Position position,
+                const BatchView& batch) override;
+  void on_damage(const base::PartitionId* partition, base::Position first,
+                 base::Position last) override;
+  void on_progress(std::uint64_t /*done*/, std::uint64_t /*total*/) override {}
+
+  base::Result<bool> work();
+  bool wants_pass() const;
+  void scan();
+  base::Result<void> plan();
+  base::Result<void> write_some();
+  base::Result<void> finish();
+  void give_up();
+
+  void note_producer(std::uint32_t partition, base::Position position, const BatchView& batch);
+  void take_marks(const Marks& marks);
+  void forget_silent_producers();
+  Checkpoint checkpoint() const;
+  Marks read_marks() const;
+  bool is_dead(const SegmentEntry& segment, const Marks& marks) const;
+
+  bool tell();
+  void announce(const SegmentFile& file);
+  base::Result<bool> collect();
+
+  SorterOptions options_;
+  Disk& disk_;
+  Journal& journal_;
+  SegmentStore& store_;
+  SorterLink& link_;
+
+  State state_ = State::idle;
+  std::uint64_t retry_at_ns_ = 0;
+  Known known_;  // as of the store's checkpoint
+  Known next_;   // as of the end of the pass
+  BlockBuffer memory_;
+  base::Position from_ = 0;
+  base::Position to_ = 0;
+  std::vector<Entry> entries_;
+  std::size_t written_ = 0;  // of entries_
+  std::unique_ptr<SegmentWriter> writer_;
+
+  std::vector<SorterMessage> messages_;  // not told yet
+  std::size_t told_ = 0;
+  std::uint64_t collected_at_change_ = ~0ULL;  // of the marks
+  std::optional<std::uint64_t> leaving_;       // number of the file that is being given up
+};
+
+}  // namespace millrace::storage

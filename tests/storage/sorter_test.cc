@@ -1,0 +1,360 @@
+#include "storage/sorter.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/storage/log_fixture.h"
+
+namespace millrace::storage {
+namespace {
+
+using Status = Log::ReadStatus;
+
+std::vector<std::string> segment_names(LogFixture& at) {
+  auto names = at.disk.list().value();
+  std::erase_if(names, [](const std::string& name) { return !name.starts_with("segment-"); });
+  std::ranges::sort(names);
+  return names;
+}
+
+// Batches of three partitions in turn, durable.
+void append_three(LogFixture& at, int rounds, std::size_t bytes) {
+  for (int i = 0; i < rounds; ++i)
+    for (std::uint32_t partition = 1; partition <= 3; ++partition)
+      at.append(partition, bytes + static_cast<std::size_t>(i) % 50);
+  at.settle();
+}
+
+void expect_three(LogFixture& at) {
+  for (std::uint32_t partition = 1; partition <= 3; ++partition) {
+    at.expect_readable(partition);
+    EXPECT_FALSE(at.log->partition(at.slot(partition)).damaged);
+  }
+}
+
+TEST(Sorter, what_is_sorted_is_read_as_it_was_written) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 500, 700);
+  at.sort();
+  EXPECT_EQ(segment_names(at).size(), 1U);
+  EXPECT_EQ(at.log->partition(at.slot(1)).journal_start, 500);
+  expect_three(at);
+  append_three(at, 20, 300);  // the newest are the journal's
+  expect_three(at);
+  for (const base::Offset from : {1, 250, 499, 500, 510}) at.expect_readable(2, from);
+  at.expect_readable(3, 0, 100);  // in pieces
+}
+
+TEST(Sorter, what_is_sorted_is_there_after_a_start_and_after_a_crash) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 300, 900);
+  at.sort();
+  append_three(at, 10, 900);
+  at.close_and_open();
+  expect_three(at);
+  append_three(at, 10, 900);
+  at.crash_and_open();
+  expect_three(at);
+  at.sort();
+  EXPECT_EQ(segment_names(at).size(), 2U);
+  at.crash_and_open();
+  expect_three(at);
+}
+
+TEST(Sorter, gives_the_journal_room_again_and_again) {
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 30; ++i) {  // of 4 MiB, and the journal has 24
+    at.fill(1, 200'000, 4 * base::mib);
+    at.sort();
+    EXPECT_LT(at.log->journal().used_bytes(), 5 * base::mib);
+  }
+  at.expect_readable(1);
+  at.close_and_open();
+  at.expect_readable(1);
+}
+
+TEST(Sorter, is_not_full_while_it_can_sort) {
+  LogOptions options = sorting_log_options();
+  options.sorter.start_bytes = 8 * base::mib;
+  LogFixture at(options);
+  while (at.log->append_room_bytes() >= 900'000) at.append_durably(1, 900'000);
+  EXPECT_FALSE(at.log->full());
+  at.sort();
+  EXPECT_GE(at.log->append_room_bytes(), 900'000U);
+  at.expect_readable(1);
+}
+
+TEST(Sorter, a_crash_at_any_step_loses_nothing_and_doubles_nothing) {
+  bool finished = false;
+  for (int steps = 1; !finished; ++steps) {
+    ASSERT_LT(steps, 200);
+    LogFixture at(sorting_log_options());
+    append_three(at, 400, 2000);
+    at.log->take_messages();
+    int idle = 0;
+    for (int i = 0; i < steps && idle < 3; ++i) idle = at.keep_house() ? 0 : idle + 1;
+    finished = idle == 3;
+    at.crash_and_open();
+    expect_three(at);
+    append_three(at, 5, 2000);
+    at.sort();
+    expect_three(at);
+    EXPECT_FALSE(at.disk.exists(unfinished_segment_name));
+  }
+}
+
+TEST(Sorter, deleted_partitions_are_not_written_and_their_files_go) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 300, 1000);
+  at.log->remove_partition(at.slot(2));
+  at.written.erase(2);
+  at.sort();
+  const auto sorted = at.disk.size(at.disk.open(segment_names(at).at(0)).value()).value();
+  EXPECT_LT(sorted, 2 * 300 * 1200U + 200'000);
+  at.expect_readable(1);
+  at.expect_readable(3);
+  for (const std::uint32_t partition : {1U, 3U}) at.log->remove_partition(at.slot(partition));
+  at.written.clear();
+  at.append_durably(4, 100);
+  at.sort();
+  EXPECT_EQ(segment_names(at), std::vector<std::string>{segment_file_name(2)});
+  at.expect_readable(4);
+  at.close_and_open();
+  at.expect_readable(4);
+}
+
+TEST(Sorter, a_file_is_not_given_up_while_it_is_being_read) {
+  LogFixture at(sorting_log_options());
+  at.fill(1, 50'000, base::mib);
+  at.sort();
+  at.append_durably(2, 100);
+  at.sort();
+  Log::Cursor cursor = at.log->cursor_at(at.slot(1), 0);
+  Log::Slice slice;
+  at.disk.hold(true);
+  EXPECT_EQ(at.log->read(at.slot(1), cursor, 1000, slice), Status::pending);
+  at.log->remove_partition(at.slot(1));
+  for (int i = 0; i < 20; ++i) {
+    static_cast<void>(at.log->keep_house(at.now_ns));
+    at.log->take_messages();
+  }
+  EXPECT_TRUE(at.disk.exists(segment_file_name(1)));
+  at.disk.hold(false);
+  at.sort();
+  EXPECT_FALSE(at.disk.exists(segment_file_name(1)));
+}
+
+TEST(Sorter, a_time_is_found_in_a_segment) {
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 600; ++i) at.append(7, 500);  // times 1000, 1001, ...
+  at.settle();
+  at.sort();
+  for (int i = 0; i < 10; ++i) at.append(7, 500);
+  for (const std::int64_t wanted : {0, 1000, 1001, 1377, 1599, 1600, 1605}) {
+    Log::Cursor cursor = at.log->cursor_at_time(at.slot(7), wanted);
+    Log::Slice slice;
+    ASSERT_EQ(at.read(7, cursor, slice), Status::ready);
+    EXPECT_EQ(slice.base_offset, std::max<std::int64_t>(wanted - 1000, 0));
+  }
+  EXPECT_EQ(at.log->cursor_at_time(at.slot(7), 1610).offset, 610);
+}
+
+TEST(Sorter, the_index_leads_to_a_batch_without_reading_the_segment) {
+  LogFixture at(sorting_log_options());
+  at.fill(1, 1000, 3 * base::mib);
+  at.sort();
+  at.close_and_open();
+  const std::uint64_t before = at.disk.reads();
+  Log::Cursor cursor = at.log->cursor_at(at.slot(1), 2500);
+  Log::Slice slice;
+  ASSERT_EQ(at.read(1, cursor, slice), Status::ready);
+  EXPECT_EQ(slice.base_offset, 2500);
+  EXPECT_LE(at.disk.reads() - before, 3U);  // index, batch, and what follows it
+}
+
+TEST(Sorter, a_rotten_index_leads_astray_and_is_done_without) {
+  LogFixture at(sorting_log_options());
+  at.fill(1, 1000, 2 * base::mib);
+  at.sort();
+  const std::string name = segment_names(at).at(0);
+  const SegmentFile file = at.log->store().files().at(0);
+  ASSERT_GT(file.segments.at(0).index_count, 10U);
+  const std::uint64_t index = index_at(file.header, file.segments[0]);
+  for (std::uint32_t i = 0; i < file.segments[0].index_count; ++i) {
+    at.disk.flip_bit(name, index + i * sizeof(IndexEntry) + 1, 2);
+  }
+  for (const base::Offset from : {0, 900, 1500}) at.expect_readable(1, from);
+  at.disk.make_unreadable(name, index);
+  at.expect_readable(1, 1000);
+}
+
+TEST(Sorter, a_rotten_batch_is_refused_and_those_around_it_are_read) {
+  LogFixture at(sorting_log_options());
+  at.fill(1, 20'000, base::mib);
+  at.sort();
+  const SegmentFile file = at.log->store().files().at(0);
+  at.disk.flip_bit(segment_names(at).at(0), file.segments.at(0).position + 5 * 20'073 + 9000, 3);
+  for (base::Offset offset = 0; offset < 20; ++offset) {
+    Log::Cursor cursor = at.log->cursor_at(at.slot(1), offset);
+    Log::Slice slice;
+    const Status status = at.read(1, cursor, slice);
+    EXPECT_EQ(status, offset == 5 ? Status::damaged : Status::ready) << offset;
+  }
+}
+
+TEST(Sorter, either_copy_of_the_meta_and_of_the_header_is_enough) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 200, 1000);
+  at.sort();
+  const std::string name = segment_names(at).at(0);
+  const SegmentFileHeader header = at.log->store().files().at(0).header;
+  for (const std::uint64_t place : {std::uint64_t{20}, header.meta_at(0) + 40,
+                                    header.meta_at(1) + 40, header.meta_at(2) + 20}) {
+    at.disk.flip_bit(name, place, 1);
+    at.close_and_open();
+    expect_three(at);
+    EXPECT_TRUE(at.log->store().broken().empty());
+    at.disk.flip_bit(name, place, 1);
+  }
+}
+
+TEST(Sorter, a_file_that_cannot_be_told_of_damages_what_it_held_and_nothing_else) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 100, 1000);
+  at.sort();
+  at.fill(2, 1000, 100'000);
+  at.sort();
+  append_three(at, 10, 500);
+  at.sort();
+  ASSERT_EQ(segment_names(at).size(), 3U);
+  at.disk.flip_bit(segment_file_name(2), 0, 0);
+  const auto bytes = at.disk.size(at.disk.open(segment_file_name(2)).value()).value();
+  at.disk.flip_bit(segment_file_name(2), bytes - block_bytes, 0);
+  at.close_and_open();
+  EXPECT_EQ(at.log->store().broken(), std::vector<std::string>{segment_file_name(2)});
+  at.expect_readable(1);
+  at.expect_readable(3);
+  const auto& hit = at.log->partition(at.slot(2));
+  EXPECT_TRUE(hit.damaged);
+  EXPECT_EQ(hit.damage_first, 100);
+  EXPECT_EQ(hit.damage_last, 199);
+  Log::Cursor cursor = at.log->cursor_at(at.slot(2), 150);
+  Log::Slice slice;
+  EXPECT_EQ(at.read(2, cursor, slice), Status::damaged);
+  cursor = at.log->cursor_at(at.slot(2), 205);
+  EXPECT_EQ(at.read(2, cursor, slice), Status::ready);
+  EXPECT_TRUE(at.disk.exists(segment_file_name(2)));
+}
+
+TEST(Sorter, without_the_newest_files_whatever_they_may_have_held_is_called_damaged) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 100, 1000);
+  at.sort();
+  // Enough that the journal's files are used again.
+  for (int i = 0; i < 2; ++i) {
+    at.fill(2, 500'000, 4 * base::mib);
+    at.sort();
+  }
+  at.fill(2, 500'000, 4 * base::mib);
+  at.sort();
+  const auto names = segment_names(at);
+  for (auto name = names.begin() + 1; name != names.end(); ++name) {
+    const auto bytes = at.disk.size(at.disk.open(*name).value()).value();
+    for (const std::uint64_t place : {std::uint64_t{0}, bytes - block_bytes})
+      at.disk.flip_bit(*name, place, 0);
+  }
+  at.close_and_open();
+  for (std::uint32_t partition = 1; partition <= 3; ++partition)
+    EXPECT_TRUE(at.log->partition(at.slot(partition)).damaged);
+}
+
+TEST(Sorter, rot_in_the_journal_found_by_the_sorter_is_named_and_stays_named) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 50, 3000);
+  const auto lost = at.append_durably(2, 3000);
+  append_three(at, 50, 3000);
+  ASSERT_TRUE(at.in_tail(lost));
+  at.disk.flip_bit(LogFixture::file_of(lost.position), lost.position % small_file_bytes + 1000, 4);
+  at.sort();
+  at.expect_readable(1);
+  at.expect_readable(3);
+  for (int start = 0; start < 3; ++start) {
+    const auto& hit = at.log->partition(at.slot(2));
+    EXPECT_TRUE(hit.damaged);
+    EXPECT_EQ(hit.damage_first, lost.offset);
+    EXPECT_EQ(hit.damage_last, lost.offset);
+    Log::Cursor cursor = at.log->cursor_at(at.slot(2), lost.offset);
+    Log::Slice slice;
+    EXPECT_EQ(at.read(2, cursor, slice), Status::damaged);
+    cursor = at.log->cursor_at(at.slot(2), lost.offset + 1);
+    EXPECT_EQ(at.read(2, cursor, slice), Status::ready);
+    at.crash_and_open();
+  }
+}
+
+TEST(Sorter, rot_that_takes_a_partitions_last_batch_does_not_give_its_offset_to_another) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 50, 3000);
+  const auto lost = at.append_durably(2, 3000);
+  for (int i = 0; i < 10; ++i) at.append_durably(1, 3000);
+  // In the entry's header, so that nothing says whose it was.
+  at.disk.flip_bit(LogFixture::file_of(lost.position), lost.position % small_file_bytes - 20, 4);
+  at.sort();
+  for (int start = 0; start < 3; ++start) {
+    const auto& hit = at.log->partition(at.slot(2));
+    EXPECT_TRUE(hit.damaged);
+    EXPECT_EQ(hit.damage_first, lost.offset);
+    EXPECT_GE(hit.log_end, lost.offset + 1);
+    at.crash_and_open();
+  }
+}
+
+TEST(Sorter, remembers_the_last_batches_of_producers) {
+  class Observer final : public RecoveryVisitor {
+   public:
+    void on_batch(base::PartitionId, base::Position, const BatchView&) override { ++batches; }
+    void on_damage(const base::PartitionId*, base::Position, base::Position) override {}
+    void on_progress(std::uint64_t, std::uint64_t) override {}
+    void on_producer(const ProducerState& producer) override { producers.push_back(producer); }
+    std::vector<ProducerState> producers;
+    int batches = 0;
+  } observer;
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 9; ++i) at.append_durably(1, 100);  // make_batch: sequence i
+  at.sort();
+  at.observer = &observer;
+  at.crash_and_open();
+  EXPECT_EQ(observer.batches, 0);
+  ASSERT_EQ(observer.producers.size(), 1U);
+  const ProducerState& producer = observer.producers[0];
+  EXPECT_EQ(producer.producer_id, 9);
+  EXPECT_EQ(producer.partition, 1U);
+  ASSERT_EQ(producer.batch_count, 5);
+  EXPECT_EQ(producer.batches[0].base_sequence, 4);
+  EXPECT_EQ(producer.batches[4].last_sequence, 8);
+  EXPECT_EQ(producer.batches[4].base_offset, 8);
+}
+
+TEST(Sorter, a_full_disk_makes_the_log_full_until_there_is_room) {
+  LogOptions options = sorting_log_options();
+  options.sorter.start_bytes = 8 * base::mib;
+  LogFixture at(options);
+  while (at.log->append_room_bytes() >= 900'000) at.append_durably(1, 900'000);
+  at.disk.set_capacity(0);
+  at.sort();
+  ASSERT_TRUE(at.error.has_value());
+  EXPECT_EQ(at.error->code(), base::ErrorCode::no_space);
+  EXPECT_TRUE(at.log->full());
+  EXPECT_FALSE(at.disk.exists(unfinished_segment_name));
+  at.expect_readable(1);
+  at.disk.set_capacity(1ULL << 40);
+  at.now_ns += 2'000'000'000;
+  at.sort();
+  EXPECT_FALSE(at.log->full());
+  EXPECT_GE(at.log->append_room_bytes(), 900'000U);
+  at.expect_readable(1);
+}
+
+}  // namespace
+}  // namespace millrace::storage
