@@ -74,15 +74,20 @@ INSTANTIATE_TEST_SUITE_P(all, BrokenRule,
 
 // --- the checker itself ---
 
-TEST(Checker, accepts_a_log_that_holds_what_was_offered) {
-  Checker checker;
+// Ten records of producer 1 in partition 0, which the checker knows to be durable.
+std::vector<Checker::Entry> log_of_ten(Checker& checker) {
   std::vector<Checker::Entry> whole;
   for (std::uint64_t i = 0; i < 10; ++i) {
     checker.offered(1, 0, i);
     whole.push_back({static_cast<std::int64_t>(i), Checker::value_of(1, i, 50)});
   }
   checker.acknowledged(1, 10);
-  checker.verify(0, whole, false);
+  return whole;
+}
+
+TEST(Checker, accepts_a_log_that_holds_what_was_offered) {
+  Checker checker;
+  checker.verify(0, log_of_ten(checker), false);
   EXPECT_TRUE(checker.findings().empty());
 }
 
@@ -97,12 +102,7 @@ class WrongLog : public ::testing::TestWithParam<Wrong> {};
 
 TEST_P(WrongLog, is_called_by_its_name) {
   Checker checker;
-  std::vector<Checker::Entry> whole;
-  for (std::uint64_t i = 0; i < 10; ++i) {
-    checker.offered(1, 0, i);
-    whole.push_back({static_cast<std::int64_t>(i), Checker::value_of(1, i, 50)});
-  }
-  checker.acknowledged(1, 10);
+  std::vector<Checker::Entry> whole = log_of_ten(checker);
   for (const Checker::Entry& entry : whole) checker.read(0, entry.offset, entry.value, true);
   GetParam().spoil(whole);
   checker.verify(0, whole, false);
