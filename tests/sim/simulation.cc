@@ -477,17 +477,20 @@ bool Simulation::settled() const {
   });
 }
 
-bool Simulation::is_damaged(std::uint32_t partition) const {
+const link::PartitionBlock* Simulation::block_of(std::uint32_t partition) const {
   for (const link::PartitionBlock& block : node_->region->partitions)
-    if (block.id_plus_one.get() == partition + 1) return block.damaged.get() != 0;
-  return false;
+    if (block.id_plus_one.get() == partition + 1) return &block;
+  return nullptr;
+}
+
+bool Simulation::is_damaged(std::uint32_t partition) const {
+  const link::PartitionBlock* block = block_of(partition);
+  return block != nullptr && block->damaged.get() != 0;
 }
 
 std::int64_t Simulation::log_end(std::uint32_t partition) const {
-  for (const link::PartitionBlock& block : node_->region->partitions)
-    if (block.id_plus_one.get() == partition + 1)
-      return static_cast<std::int64_t>(block.log_end.get());
-  return 0;
+  const link::PartitionBlock* block = block_of(partition);
+  return block == nullptr ? 0 : static_cast<std::int64_t>(block->log_end.get());
 }
 
 void Simulation::read_all() {

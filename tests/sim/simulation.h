@@ -111,6 +111,8 @@ class Simulation {
   void heal();
   bool settled() const;
   void read_all();
+  // What the node shows of it; null: nothing yet.
+  const link::PartitionBlock* block_of(std::uint32_t partition) const;
   bool is_damaged(std::uint32_t partition) const;
   std::int64_t log_end(std::uint32_t partition) const;
   std::uint64_t now() { return node_->clock.monotonic_ns(); }
