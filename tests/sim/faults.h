@@ -37,8 +37,5 @@ using FaultCounts = std::array<std::uint64_t, static_cast<std::size_t>(Fault::co
 inline void add(FaultCounts& counts, Fault fault, std::uint64_t n = 1) {
   counts[static_cast<std::size_t>(fault)] += n;
 }
-inline std::uint64_t of(const FaultCounts& counts, Fault fault) {
-  return counts[static_cast<std::size_t>(fault)];
-}
 
 }  // namespace millrace::sim

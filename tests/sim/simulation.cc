@@ -77,7 +77,6 @@ core::TestNodeOptions Simulation::node_options() {
 
 void Simulation::add_guest(std::size_t core) {
   Guest& guest = *guests_.emplace_back(std::make_unique<Guest>());
-  guest.core = core;
   guest.cable = net_.add_cable([&guest]() { return guest.port.get(); },
                                [this, core]() { return up_ ? &node_->port(core) : nullptr; });
   connect(guest);

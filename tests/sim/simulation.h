@@ -63,7 +63,6 @@ class Simulation {
   struct Guest {
     std::unique_ptr<test::FakePort> port;
     std::unique_ptr<client::Client> client;
-    std::size_t core = 0;
     std::size_t cable = 0;
     std::uint64_t sessions_before = 0;  // the node's last start
     std::vector<Writer> writers;
