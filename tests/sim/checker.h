@@ -2,6 +2,7 @@
 // log.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -23,7 +24,15 @@ enum class Anomaly : std::uint8_t {
   unreadable,   // the log cannot be read, and no disk was harmed
   stuck,        // no progress though every fault is over
   broken_rule,  // an invariant at rest does not hold
+  count,
 };
+
+constexpr std::array<std::string_view, static_cast<std::size_t>(Anomaly::count)> anomaly_names = {
+    "lost", "duplicated", "reordered", "stale", "foreign", "unreadable", "stuck", "broken rule"};
+
+constexpr std::string_view name_of(Anomaly kind) {
+  return anomaly_names[static_cast<std::size_t>(kind)];
+}
 
 struct Finding {
   Anomaly kind;

@@ -27,9 +27,6 @@ void name_seed(int /*signal*/) {
   _exit(1);
 }
 
-constexpr const char* anomaly_names[] = {"lost",    "duplicated", "reordered", "stale",
-                                         "foreign", "unreadable", "stuck",     "broken rule"};
-
 struct Totals {
   std::uint64_t seeds = 0, failed = 0, acknowledged = 0, read = 0, virtual_ns = 0;
   sim::FaultCounts faults{};
@@ -45,7 +42,7 @@ void take(Totals& totals, const sim::Report& report) {
   ++totals.failed;
   fmt::print("seed {} failed:\n", report.seed);
   for (const sim::Finding& finding : report.findings)
-    fmt::print("  {}: {}\n", anomaly_names[static_cast<std::size_t>(finding.kind)], finding.text);
+    fmt::print("  {}: {}\n", sim::name_of(finding.kind), finding.text);
   fmt::print("  again with: ./dev sim --seed {}\n", report.seed);
 }
 

@@ -15,7 +15,7 @@ constexpr std::uint64_t seeds_to_find = 200;  // a broken rule shows within so m
 
 void expect_clean(const Report& report) {
   for (const Finding& finding : report.findings) {
-    ADD_FAILURE() << "seed " << report.seed << ": " << finding.text
+    ADD_FAILURE() << "seed " << report.seed << ": " << name_of(finding.kind) << ": " << finding.text
                   << "\n  again with: ./dev sim --seed " << report.seed;
   }
   EXPECT_GT(report.acknowledged, 0U) << "seed " << report.seed;
@@ -109,7 +109,9 @@ TEST_P(WrongLog, is_called_by_its_name) {
   ASSERT_FALSE(checker.findings().empty());
   bool named = false;
   for (const Finding& finding : checker.findings()) named |= finding.kind == GetParam().kind;
-  EXPECT_TRUE(named) << checker.findings().front().text;
+  const Finding& first = checker.findings().front();
+  EXPECT_TRUE(named) << "not " << name_of(GetParam().kind) << ", but " << name_of(first.kind)
+                     << ": " << first.text;
 }
 
 INSTANTIATE_TEST_SUITE_P(
