@@ -13,23 +13,32 @@ char fill_of(std::uint64_t producer, std::uint64_t number, std::size_t at) {
   return static_cast<char>('a' + (producer * 7 + number * 31 + at) % 26);
 }
 
+// The number that `text` begins with, up to a colon; `text` goes on behind that.
+bool take_number(std::string_view& text, std::uint64_t& number) {
+  const char* end = text.data() + text.size();
+  const auto [colon, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || colon == end || *colon != ':') return false;
+  text.remove_prefix(static_cast<std::size_t>(colon - text.data()) + 1);
+  return true;
+}
+
 }  // namespace
 
-std::string Checker::value_of(std::uint64_t producer, std::uint64_t number, std::size_t bytes) {
-  std::string value = fmt::format("{}:{}:", producer, number);
-  while (value.size() < bytes) value += fill_of(producer, number, value.size());
+std::string Checker::value_of(std::uint64_t producer, std::uint64_t number,
+                              std::size_t filling_bytes) {
+  std::string value = fmt::format("{}:{}:{}:", producer, number, filling_bytes);
+  for (std::size_t at = 0; at < filling_bytes; ++at) value += fill_of(producer, number, at);
   return value;
 }
 
 bool Checker::parse(std::string_view value, Record& record) {
-  const char* end = value.data() + value.size();
-  const auto producer = std::from_chars(value.data(), end, record.producer);
-  if (producer.ec != std::errc() || producer.ptr == end || *producer.ptr != ':') return false;
-  const auto number = std::from_chars(producer.ptr + 1, end, record.number);
-  if (number.ec != std::errc() || number.ptr == end || *number.ptr != ':') return false;
-  for (std::size_t at = static_cast<std::size_t>(number.ptr - value.data()) + 1; at < value.size();
-       ++at)
-    if (value[at] != fill_of(record.producer, record.number, at)) return false;
+  std::string_view filling = value;
+  std::uint64_t filling_bytes = 0;
+  if (!take_number(filling, record.producer) || !take_number(filling, record.number) ||
+      !take_number(filling, filling_bytes) || filling.size() != filling_bytes)
+    return false;
+  for (std::size_t at = 0; at < filling.size(); ++at)
+    if (filling[at] != fill_of(record.producer, record.number, at)) return false;
   const auto known = producers_.find(record.producer);
   return known != producers_.end() && record.number < known->second.offered;
 }

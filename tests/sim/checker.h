@@ -41,8 +41,10 @@ struct Finding {
 
 class Checker {
  public:
-  // The value of a producer's n-th record: it names itself, so that any other bytes are foreign.
-  static std::string value_of(std::uint64_t producer, std::uint64_t number, std::size_t bytes);
+  // The value of a producer's n-th record: it names itself and says how long it is, so that any
+  // other bytes are foreign, and so is a part of it.
+  static std::string value_of(std::uint64_t producer, std::uint64_t number,
+                              std::size_t filling_bytes);
 
   // A producer of a partition; both are numbers of the run.
   void offered(std::uint64_t producer, std::uint32_t partition, std::uint64_t number);

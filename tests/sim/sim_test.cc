@@ -127,7 +127,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"reordered", [](auto& log) { std::swap(log[2].value, log[7].value); },
               Anomaly::reordered},
         Wrong{"stale", [](auto& log) { std::swap(log[2].value, log[7].value); }, Anomaly::stale},
-        Wrong{"foreign", [](auto& log) { log[5].value.back() ^= 1; }, Anomaly::foreign}),
+        Wrong{"foreign", [](auto& log) { log[5].value.back() ^= 1; }, Anomaly::foreign},
+        Wrong{"truncated", [](auto& log) { log[5].value.pop_back(); }, Anomaly::foreign}),
     [](const auto& wrong) { return std::string(wrong.param.name); });
 
 }  // namespace

@@ -137,9 +137,9 @@ Simulation::Reader& Simulation::add_reader(Guest& guest, std::uint32_t partition
 void Simulation::offer(Writer& writer) {
   const std::uint64_t burst = random_.between(1, 12);
   for (std::uint64_t i = 0; i < burst && writer.offered < records_max; ++i) {
-    const std::size_t bytes =
-        random_.permille(50) ? random_.between(2'000, 20'000) : random_.between(8, 400);
-    const std::string value = Checker::value_of(writer.id, writer.offered, bytes);
+    const std::size_t filling_bytes =
+        random_.permille(50) ? random_.between(2'000, 20'000) : random_.between(0, 400);
+    const std::string value = Checker::value_of(writer.id, writer.offered, filling_bytes);
     // What is taken may be in the log from here on.
     checker_.offered(writer.id, writer.partition, writer.offered);
     if (writer.producer->offer(std::nullopt, value) < 0) break;
