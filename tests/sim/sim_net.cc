@@ -26,15 +26,15 @@ void SimNet::collect(std::uint64_t now_ns) {
 void SimNet::send(std::size_t cable, std::size_t direction, test::FakePort& port,
                   const test::FakePort::Sent& sent, std::uint64_t now_ns) {
   if (cables_[cable].cut[direction]) return;
-  if (random_.permille(options_.lose_permille)) return add(faults_, Fault::packet_lost);
-  const bool doubled = random_.permille(options_.double_permille);
-  if (doubled) add(faults_, Fault::packet_doubled);
-  for (int copy = 0; copy < (doubled ? 2 : 1); ++copy) {
+  const test::Fate fate = weather_.next();
+  if (fate.drop) return add(faults_, Fault::packet_lost);
+  if (fate.duplicate) add(faults_, Fault::packet_doubled);
+  if (fate.hold) add(faults_, Fault::packet_late);
+  const int copies = fate.duplicate ? 2 : 1;
+  for (int copy = 1; copy <= copies; ++copy) {
     std::uint64_t at_ns = now_ns + options_.delay_ns + random_.below(options_.jitter_ns + 1);
-    if (random_.permille(options_.late_permille)) {
-      add(faults_, Fault::packet_late);
-      at_ns += random_.below(options_.late_ns);
-    }
+    // Of two, one is in time: the other one then comes when its matter is long settled.
+    if (fate.hold && copy == copies) at_ns += random_.below(options_.late_ns);
     base::Endpoint from;
     from.ipv4 = port.ipv4();
     from.udp_port = sent.local_port;

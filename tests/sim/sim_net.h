@@ -11,17 +11,15 @@
 #include "tests/sim/faults.h"
 #include "tests/sim/random.h"
 #include "tests/support/fake_port.h"
+#include "tests/support/weather.h"
 
 namespace millrace::sim {
 
-// Shares are in thousandths of the packets.
 struct NetOptions {
   std::uint64_t delay_ns = 200'000;
   std::uint64_t jitter_ns = 50'000;
-  std::uint32_t lose_permille = 0;
-  std::uint32_t double_permille = 0;
-  std::uint32_t late_permille = 0;
-  std::uint64_t late_ns = 20'000'000;
+  test::WeatherOptions weather{};
+  std::uint64_t late_ns = 20'000'000;  // at most, of a packet that the weather holds
 };
 
 class SimNet {
@@ -33,7 +31,10 @@ class SimNet {
 
   // The cable's number.
   std::size_t add_cable(PortOf a, PortOf b);
-  void set_options(const NetOptions& options) { options_ = options; }
+  void set_options(const NetOptions& options) {
+    options_ = options;
+    weather_ = test::Weather(options.weather);
+  }
   // Direction 0 is from a to b.
   void set_cut(std::size_t cable, std::size_t direction, bool cut) {
     cables_[cable].cut[direction] = cut;
@@ -68,6 +69,7 @@ class SimNet {
   Random& random_;
   FaultCounts& faults_;
   NetOptions options_;
+  test::Weather weather_{options_.weather};
   std::vector<Cable> cables_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Packet> under_way_;  // by time and number
   std::uint64_t packets_ = 0;

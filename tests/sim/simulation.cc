@@ -27,9 +27,13 @@ NetOptions draw_weather(Random& random) {
   NetOptions net;
   net.delay_ns = random.between(20, 1000) * us_ns;
   net.jitter_ns = random.between(0, 500) * us_ns;
-  if (random.permille(700)) net.lose_permille = static_cast<std::uint32_t>(random.below(150));
-  if (random.permille(700)) net.double_permille = static_cast<std::uint32_t>(random.below(100));
-  if (random.permille(700)) net.late_permille = static_cast<std::uint32_t>(random.below(100));
+  const auto share = [&random](std::uint64_t bound) {
+    return random.permille(700) ? static_cast<std::uint32_t>(random.below(bound)) : 0;
+  };
+  net.weather.seed = random.next();
+  net.weather.drop_permille = share(150);
+  net.weather.duplicate_permille = share(100);
+  net.weather.hold_permille = share(100);
   return net;
 }
 
