@@ -222,6 +222,7 @@ bool Core::run_shards() {
   bool worked = apply_commands();
   for (ShardState& state : shards_) {
     state.log->journal().reap_writes(now_ns_);
+    worked |= state.log->take_messages();
     worked |= state.shard->push_events();
   }
   return worked;

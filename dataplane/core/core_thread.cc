@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint32_t producers_max = 65536;
 constexpr std::uint32_t uring_entries = 1024;
+constexpr std::uint64_t sort_bytes_min = 16 * base::mib;
 // Timers wait as long at most.
 constexpr std::uint32_t looks_max = 64;
 
@@ -27,6 +28,11 @@ storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard)
       static_cast<std::uint32_t>(options.journal_bytes / log.journal.file_bytes);
   log.journal.files_ahead = options.prepare_whole_journal ? log.journal.files_max : 2;
   log.partitions_max = options.partitions_max;
+  // Memory is all there is, or a device that holds more than the journal.
+  log.has_sorter = !options.memory_only;
+  log.sorter.pass_bytes =
+      std::max(std::min(log.journal.file_bytes, log.journal.tail_bytes), sort_bytes_min);
+  log.sorter.start_bytes = options.journal_bytes / 2;
   return log;
 }
 
@@ -90,7 +96,7 @@ void CoreThread::run() {
 
 // On this thread: the kernel lets no other one use the ring.
 void CoreThread::tear_down() {
-  journal_ = nullptr;
+  log_ = nullptr;
   core_.reset();
   kernel_ports_.clear();
   disk_.reset();
@@ -207,7 +213,7 @@ base::Result<void> CoreThread::open_shard() {
   auto log = storage::Log::open(options, *disk_, arena_, &rebuild);
   if (!log) return log.error();
   producers_->finish_recovery(clock_.monotonic_ns());
-  journal_ = &(*log)->journal();
+  log_ = log->get();
   if (auto prepared = prepare_at_start(); !prepared) return prepared;
   auto shard = std::make_unique<CoreShard>(shard_options_of(parts_.options, id, parts_.core_count),
                                            arena_, **log, *producers_, core_->outbox());
@@ -238,16 +244,16 @@ base::Result<void> CoreThread::open_ports() {
 base::Result<void> CoreThread::prepare_at_start() {
   bool more = parts_.options.prepare_whole_journal;
   while (more && parts_.stop.get() == 0) {
-    const auto prepared = journal_->prepare_files();
+    const auto prepared = log_->journal().prepare_files();
     if (!prepared) return prepared.error();
     more = *prepared;
   }
   return {};
 }
 
-base::Result<bool> CoreThread::prepare_files() {
-  if (journal_ == nullptr) return false;
-  return journal_->prepare_files();
+base::Result<bool> CoreThread::keep_house() {
+  if (log_ == nullptr) return false;
+  return log_->keep_house(clock_.monotonic_ns());
 }
 
 }  // namespace millrace::core

@@ -57,8 +57,8 @@ class CoreThread {
   // After Phase::failed, or done when the drain went wrong; empty otherwise.
   const std::string& failure() const { return failure_; }
   bool is_serving() const { return core_ != nullptr && core_->is_serving(); }
-  // Housekeeping: true when a journal file was made.
-  base::Result<bool> prepare_files();
+  // Housekeeping: prepares journal files and sorts. True when there is more to do at once.
+  base::Result<bool> keep_house();
 
  private:
   base::Result<void> start();
@@ -81,7 +81,7 @@ class CoreThread {
   std::unique_ptr<shard::ProducerTable> producers_;
   std::unique_ptr<Protocols> protocols_;
   std::unique_ptr<Core> core_;
-  storage::Journal* journal_ = nullptr;
+  storage::Log* log_ = nullptr;
   IdlePolicy idle_;
   base::Counter phase_;
   std::string failure_;

@@ -1,6 +1,7 @@
 #include "dataplane/core/launch.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <optional>
 #include <thread>
 
@@ -244,12 +246,12 @@ base::Result<void> Node::keep_house() {
     bool worked = false;
     bool serving = true;
     for (const auto& core : cores_) {
-      auto prepared = core->prepare_files();
+      auto kept = core->keep_house();
       // The journal goes on with the files it has and refuses by name when they are full.
-      if (!prepared) {
-        region_.failure.set(prepared.error().message());
+      if (!kept) {
+        region_.failure.set(kept.error().message());
       } else {
-        worked |= *prepared;
+        worked |= *kept;
       }
       serving &= core->is_serving();
     }
@@ -299,6 +301,9 @@ int run_node(const NodeOptions& options) {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // Memory that housekeeping gives back stays mapped: an unmap stops every core for a moment.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   Node node(options, region);
   if (auto ran = node.run(); !ran) return fail(&region, ran.error().message());
   region.state.set(static_cast<std::uint64_t>(link::State::none));

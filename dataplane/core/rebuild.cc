@@ -13,6 +13,14 @@ void Rebuild::on_batch(base::PartitionId partition, base::Position,
                      batch.last_sequence(), batch.base_offset());
 }
 
+void Rebuild::on_producer(const storage::ProducerState& producer) {
+  for (std::uint16_t i = 0; i < producer.batch_count; ++i) {
+    const auto& batch = producer.batches[i];
+    producers_.recover(base::PartitionId{producer.partition}, producer.producer_id, producer.epoch,
+                       batch.base_sequence, batch.last_sequence, batch.base_offset);
+  }
+}
+
 void Rebuild::on_damage(const base::PartitionId* partition, base::Position first,
                         base::Position last) {
   link::ControlEvent event;

@@ -18,6 +18,7 @@ class Rebuild final : public storage::RecoveryVisitor {
                 const storage::BatchView& batch) override;
   void on_damage(const base::PartitionId* partition, base::Position first,
                  base::Position last) override;
+  void on_producer(const storage::ProducerState& producer) override;
   void on_progress(std::uint64_t done, std::uint64_t total) override;
 
  private:

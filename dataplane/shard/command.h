@@ -59,7 +59,8 @@ struct Command {
   std::uint32_t byte_count =
       0;  // open: of the topic's name; append: of the batch; read, credit: limit
   const std::byte* bytes = nullptr;  // open: the topic's name; append: the batch (storage/batch.h)
-  base::Offset offset = 0;  // read, credit: base offset of a batch; subscribe: offset or time in ms
+  base::Offset offset = 0;  // read, credit: of a batch, its base offset if skip_bytes; subscribe:
+                            // offset or time in ms
   std::uint32_t skip_bytes = 0;    // read, credit: bytes of that batch already had
   std::uint32_t subscription = 0;  // credit, close: given by the subscribed event
   base::ProducerId producer_id = base::no_producer_id;  // open

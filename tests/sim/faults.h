@@ -24,13 +24,16 @@ enum class Fault : std::uint8_t {
   unreadable,       // a durable block cannot be read
   write_failed,     // a write ends in EIO
   flush_failed,     // a flush ends in EIO
+  sorting_cut,      // a kill or power cut with a segment file half written
+  disk_full,        // no file can be made for a while
   count,
 };
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(Fault::count)> fault_names = {
-    "packet_lost",     "packet_doubled", "packet_late",  "link_cut",    "disk_slow", "killed",
-    "power_cut",       "torn_write",     "restarted",    "client_gone", "bit_rot",   "write_lost",
-    "write_misplaced", "unreadable",     "write_failed", "flush_failed"};
+    "packet_lost",  "packet_doubled", "packet_late",     "link_cut",   "disk_slow",
+    "killed",       "power_cut",      "torn_write",      "restarted",  "client_gone",
+    "bit_rot",      "write_lost",     "write_misplaced", "unreadable", "write_failed",
+    "flush_failed", "sorting_cut",    "disk_full"};
 
 using FaultCounts = std::array<std::uint64_t, static_cast<std::size_t>(Fault::count)>;
 

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "dataplane/base/units.h"
+#include "storage/segment_writer.h"
 #include "storage/superblock.h"
 
 namespace millrace::sim {
@@ -52,7 +54,7 @@ Simulation::Simulation(std::uint64_t seed)
   for (std::size_t i = 0; i < random_.between(1, 3); ++i) add_guest(i % cores);
   for (const Fault kind :
        {Fault::link_cut, Fault::disk_slow, Fault::killed, Fault::power_cut, Fault::restarted,
-        Fault::client_gone, Fault::write_failed, Fault::flush_failed}) {
+        Fault::client_gone, Fault::write_failed, Fault::flush_failed, Fault::disk_full}) {
     if (random_.permille(500)) kinds_.push_back(kind);
   }
   if (kinds_.empty()) kinds_.push_back(Fault::power_cut);
@@ -69,6 +71,8 @@ core::TestNodeOptions Simulation::node_options() {
   options.secret = seed_;
   options.port.rx_frames = 512;
   options.file_bytes = 4 * base::mib;
+  constexpr std::array<std::uint64_t, 4> sort_at_bytes = {0, 1, 32 * base::kib, 256 * base::kib};
+  options.sort_at_bytes = sort_at_bytes[random_.below(sort_at_bytes.size())];
   options.make_disk = [this](std::uint16_t core) {
     const auto durability =
         random_.permille(500) ? storage::Durability::flush : storage::Durability::fua;
@@ -298,11 +302,23 @@ void Simulation::turn_node() {
     for (auto& core : node_->cores) worked |= core->core.run_turn();
     if (!worked) break;
   }
+  keep_house();
   for (std::size_t i = 0; i < disks_.size(); ++i) {
     const base::Position durable = node_->cores[i]->journal->durable_position();
     if (durable == disks_[i].durable) continue;
     disks_[i].proven = disks_[i].durable;
     disks_[i].durable = durable;
+  }
+}
+
+// Some of it, so that trouble comes between its steps. What fails is tried again later.
+void Simulation::keep_house() {
+  for (auto& core : node_->cores) {
+    for (std::uint64_t steps = random_.below(4); steps > 0; --steps) {
+      const auto worked = core->log->keep_house(now());
+      core->log->take_messages();
+      if (!worked || !*worked) break;
+    }
   }
 }
 
@@ -356,6 +372,7 @@ void Simulation::kill_node(bool power_cut) {
   if (!up_) return;
   add(faults_, power_cut ? Fault::power_cut : Fault::killed);
   for (DiskState& state : disks_) {
+    if (state.disk->exists(storage::unfinished_segment_name)) add(faults_, Fault::sorting_cut);
     if (power_cut) {
       const auto crash = state.disk->crash();
       if (crash.kept != 0 && crash.lost != 0) add(faults_, Fault::torn_write);
@@ -457,6 +474,11 @@ void Simulation::fault() {
       }
       // The operator changes the cable and starts the node again.
       return later(random_.between(10, 200) * ms_ns, [this] { kill_node(random_.permille(500)); });
+    case Fault::disk_full:
+      add(faults_, kind);
+      state.disk->set_capacity(0);
+      return later(random_.between(10, 2000) * ms_ns,
+                   [&state] { state.disk->set_capacity(~0ULL); });
     default:
       return;
   }
@@ -468,7 +490,10 @@ void Simulation::heal() {
   offering_ = false;
   net_.set_options({});
   net_.mend_all();
-  for (DiskState& state : disks_) state.slow_until_ns = 0;
+  for (DiskState& state : disks_) {
+    state.slow_until_ns = 0;
+    state.disk->set_capacity(~0ULL);
+  }
 }
 
 bool Simulation::settled() const {

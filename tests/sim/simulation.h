@@ -92,6 +92,7 @@ class Simulation {
   void run_until_ns(std::uint64_t end_ns);
   std::uint64_t next_ns();
   void turn_node();
+  void keep_house();
   void move_disk(DiskState& state);
   void use(Guest& guest);
   void offer(Writer& writer);

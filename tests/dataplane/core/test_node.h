@@ -24,6 +24,7 @@ struct TestNodeOptions {
   std::vector<std::string> listeners{};
   std::uint64_t file_bytes = 8ULL << 20;
   std::uint32_t files_max = 4;
+  std::uint64_t sort_at_bytes = 0;               // 0: nothing is sorted
   std::uint64_t secret = 0xfedcba9876543210ULL;  // of the sessions; a process draws one
   std::function<std::unique_ptr<storage::Disk>(std::uint16_t core)> make_disk = [](std::uint16_t) {
     return std::make_unique<storage::MemoryDisk>();
@@ -49,6 +50,7 @@ class TestCore {
     }
     producers.finish_recovery(clock.monotonic_ns());
     journal = &(*log)->journal();
+    this->log = log->get();
     auto shard = std::make_unique<CoreShard>(shard_options(options, id), arena, **log, producers,
                                              core.outbox());
     core.add_shard(base::ShardId{id}, std::move(*log), std::move(shard));
@@ -73,6 +75,7 @@ class TestCore {
   Protocols protocols;
   Core core;
   storage::Journal* journal = nullptr;
+  storage::Log* log = nullptr;
 
  private:
   static storage::LogOptions log_options(const TestNodeOptions& options, std::uint16_t id) {
@@ -85,6 +88,10 @@ class TestCore {
     log.journal.files_ahead = options.files_max;
     log.journal.gather_ns = 20'000;
     log.partitions_max = 64;
+    log.has_sorter = options.sort_at_bytes != 0;
+    log.sorter.start_bytes = options.sort_at_bytes;
+    log.sorter.pass_bytes = options.file_bytes;
+    log.segments_max = 1024;
     return log;
   }
   static shard::ShardOptions shard_options(const TestNodeOptions& options, std::uint16_t id) {
