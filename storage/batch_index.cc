@@ -28,6 +28,7 @@ void BatchIndex::add(List& list, base::Offset base_offset, const BatchEntry& ent
     Chunk& chunk = chunks_[id];
     chunk.first_offset = base_offset;
     chunk.previous = list.last;
+    chunk.bytes_before = list.bytes_added;
     if (list.last == none) {
       list.first = id;
     } else {
@@ -60,6 +61,7 @@ void BatchIndex::add(List& list, base::Offset base_offset, const BatchEntry& ent
   }
   slot.max_timestamp_ms = std::max(slot.max_timestamp_ms, highest_before);
   ++chunk.count;
+  list.bytes_added += entry.bytes;
 }
 
 void BatchIndex::clear(List& list) {
@@ -69,11 +71,23 @@ void BatchIndex::clear(List& list) {
   list = List();
 }
 
-void BatchIndex::drop_before(List& list, base::Offset offset) {
-  if (list.first == none) return;
+std::uint64_t BatchIndex::bytes_before(const List& list, Place place) const {
+  if (!place.valid()) return list.bytes_added;
+  const Chunk& chunk = chunks_[place.chunk];
+  std::uint64_t bytes = chunk.bytes_before;
+  for (std::uint32_t i = 0; i < place.entry; ++i) bytes += chunk.entries[i].bytes;
+  return bytes;
+}
+
+std::uint64_t BatchIndex::drop_before(List& list, base::Offset offset) {
+  if (list.first == none) return 0;
   Place keep = find_offset(list, offset);
   if (offset_at(keep) < offset) keep = next(keep);
-  if (!keep.valid()) return clear(list);
+  const std::uint64_t dropped = bytes_before(list, keep) - bytes_before(list, first(list));
+  if (!keep.valid()) {
+    clear(list);
+    return dropped;
+  }
   if (keep.chunk != list.first) {
     chunks_[chunks_[keep.chunk].previous].next = free_;
     free_ = list.first;
@@ -81,6 +95,7 @@ void BatchIndex::drop_before(List& list, base::Offset offset) {
     list.first_depth = chunks_[keep.chunk].depth;
   }
   list.first_entry = keep.entry;
+  return dropped;
 }
 
 // The newest chunk for which before(chunk) holds; `before` holds for a prefix of the list. None

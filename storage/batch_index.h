@@ -38,6 +38,7 @@ class BatchIndex {
     std::uint32_t jump = none;
     std::uint32_t depth = 0;  // chunks that were ever before this one
     std::uint32_t jump_depth = 0;
+    std::uint64_t bytes_before = 0;  // of all batches ever added before this chunk
     BatchEntry entries[entries_per_chunk];
   };
 
@@ -47,6 +48,7 @@ class BatchIndex {
     std::uint32_t last = none;
     std::uint32_t first_entry = 0;  // in the first chunk; those before it were dropped
     std::uint32_t first_depth = 0;
+    std::uint64_t bytes_added = 0;  // ever
   };
 
   // A place in a list; stays right until it is dropped, since batches are only added at its end.
@@ -65,8 +67,9 @@ class BatchIndex {
   bool has_room() const { return free_ != none || unused_ < chunks_.size(); }
   void add(List& list, base::Offset base_offset, const BatchEntry& entry);
   void clear(List& list);
-  // Forgets the batches that start before `offset`: chunks at once, whatever their number.
-  void drop_before(List& list, base::Offset offset);
+  // Forgets the batches that start before `offset`: chunks at once, whatever their number. The
+  // bytes of those batches.
+  std::uint64_t drop_before(List& list, base::Offset offset);
 
   // The last batch that starts at or before `offset`, or the first one when all start after it;
   // invalid when the list is empty.
@@ -84,6 +87,8 @@ class BatchIndex {
 
  private:
   std::uint32_t allocate_chunk();
+  // Of all batches ever added before the place; past the end, of all.
+  std::uint64_t bytes_before(const List& list, Place place) const;
   static bool can_jump(const List& list, const Chunk& chunk) {
     return chunk.jump != none && chunk.jump_depth >= list.first_depth;
   }

@@ -31,6 +31,11 @@ std::string_view name(Durability durability);
 
 enum class FileId : std::uint32_t {};
 
+struct DiskSpace {
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+
 class DiskHandler {
  public:
   // result: bytes read or written, 0 for a flush, or a negative errno. A short transfer is reported
@@ -66,8 +71,7 @@ class Disk {
   virtual base::Result<void> rename(std::string_view from, std::string_view to) = 0;
   // Names of all files, in no order.
   virtual base::Result<std::vector<std::string>> list() = 0;
-  // What the device has left for files.
-  virtual base::Result<std::uint64_t> free_bytes() = 0;
+  virtual base::Result<DiskSpace> space() = 0;
   virtual bool exists(std::string_view file_name) = 0;
   virtual base::Result<void> read_now(FileId file, std::uint64_t at, std::span<std::byte> into) = 0;
   virtual base::Result<void> write_now(FileId file, std::uint64_t at,

@@ -46,6 +46,7 @@ void write_entry(std::byte* at, EntryHeader header, std::span<const std::byte> b
   header.header_crc = entry_header_crc(header, offset_in_frame, frame_seed);
   std::memcpy(at, &header, sizeof header);
   std::byte* copy = at + entry_header_bytes;
+  if (batch.empty()) return;
   std::memcpy(copy, batch.data(), batch.size());
   stamp_batch(copy, header.base_offset, header.leader_epoch);
   const std::uint64_t bytes = entry_bytes(batch.size());
@@ -82,10 +83,11 @@ std::optional<EntryHeader> read_entry_header(std::span<const std::byte> rest,
   if (rest.size() < entry_header_bytes) return std::nullopt;
   EntryHeader header;
   std::memcpy(&header, rest.data(), sizeof header);
-  if (header.type != entry_type_batch || header.bytes < batch_header_bytes ||
-      header.bytes > batch_bytes_max || entry_bytes(header.bytes) > rest.size()) {
-    return std::nullopt;
-  }
+  const bool has_size =
+      header.type == entry_type_batch
+          ? header.bytes >= batch_header_bytes && header.bytes <= batch_bytes_max
+          : header.type == entry_type_log_start && header.bytes == 0 && header.base_offset >= 0;
+  if (!has_size || entry_bytes(header.bytes) > rest.size()) return std::nullopt;
   if (header.header_crc != entry_header_crc(header, offset_in_frame, frame_seed)) {
     return std::nullopt;
   }
@@ -93,6 +95,7 @@ std::optional<EntryHeader> read_entry_header(std::span<const std::byte> rest,
 }
 
 bool matches_entry(const EntryHeader& entry, const std::byte* batch) {
+  if (entry.type != entry_type_batch) return true;
   const BatchView view(batch);
   return view.bytes() == entry.bytes && view.base_offset() == entry.base_offset &&
          view.leader_epoch() == entry.leader_epoch;

@@ -32,6 +32,8 @@ inline constexpr std::uint32_t frame_magic = 0x4652'4c4dU;  // "MLRF"
 inline constexpr std::uint32_t frame_flag_data = 1;
 inline constexpr std::uint32_t frame_flag_pad = 2;  // body_bytes lead to the boundary, unwritten
 inline constexpr std::uint16_t entry_type_batch = 1;
+inline constexpr std::uint16_t entry_type_log_start =
+    2;  // no bytes; base_offset is the log's start
 inline constexpr std::uint32_t entry_alignment = 8;
 
 struct FrameHeader {
@@ -99,7 +101,7 @@ std::optional<EntryHeader> read_entry_header(std::span<const std::byte> rest,
                                              std::uint32_t offset_in_frame,
                                              std::uint32_t frame_seed);
 
-// Does the batch have the size and the stamps that its entry says? Cheap; not its CRC.
+// Does a batch have the size and the stamps that its entry says? Cheap; not its CRC.
 bool matches_entry(const EntryHeader& entry, const std::byte* batch);
 
 }  // namespace millrace::storage

@@ -16,6 +16,8 @@ constexpr std::uint64_t frame_token = 0;
 constexpr std::uint64_t superblock_token = 1;
 // Bytes nobody waits for go out early once there are so many.
 constexpr std::uint64_t gather_bytes = base::mib;
+// Of the ring: for entries that are not batches.
+constexpr std::uint64_t kept_back_bytes = 64 * base::kib;
 // Room for a frame, its padding and the pad that may precede it.
 constexpr std::uint64_t tail_bytes_min = 4 * largest_batch_frame_bytes;
 
@@ -84,7 +86,7 @@ Journal::Appended Journal::append_batch(base::PartitionId partition,
                                         std::span<const std::byte> batch, base::Offset base_offset,
                                         std::int32_t leader_epoch, bool urgent) {
   CHECK(batch.size() >= batch_header_bytes && batch.size() <= batch_bytes_max);
-  open_frame(batch.size());
+  open_frame(batch.size(), batch_limit());
   const EntryHeader header{.bytes = static_cast<std::uint32_t>(batch.size()),
                            .partition = base::raw(partition),
                            .base_offset = base_offset,
@@ -99,9 +101,24 @@ Journal::Appended Journal::append_batch(base::PartitionId partition,
   return {.position = position, .durable_at = position + batch.size()};
 }
 
+bool Journal::append_log_start(base::PartitionId partition, base::Offset offset) {
+  constexpr std::uint64_t room = entry_alignment;  // more than none, which means no entry
+  if (failed() || room_below(entry_limit()).largest() < room) return false;
+  open_frame(room, entry_limit());
+  const EntryHeader header{.bytes = 0,
+                           .type = entry_type_log_start,
+                           .partition = base::raw(partition),
+                           .base_offset = offset};
+  write_entry(tail_at(end_), header, {}, static_cast<std::uint32_t>(end_ - frame_start_),
+              frame_seed_);
+  end_ += entry_bytes(0);
+  ++entry_count_;
+  return true;
+}
+
 // Makes the open frame one that has room for an entry of so many batch bytes.
-void Journal::open_frame(std::uint64_t bytes) {
-  const Room room = room_below(std::min({memory_limit(), files_.prepared_end(), ring_limit()}));
+void Journal::open_frame(std::uint64_t bytes, base::Position limit) {
+  const Room room = room_below(limit);
   CHECK(bytes <= room.largest() && !failed());
   if (frame_open()) {
     if (bytes <= room.in_open) return;
@@ -193,15 +210,22 @@ base::Position Journal::memory_limit() const {
   return std::min(durable_, pinned_from_) + tail_.size();
 }
 
+base::Position Journal::entry_limit() const {
+  return std::min({memory_limit(), files_.prepared_end(), ring_limit()});
+}
+
+base::Position Journal::batch_limit() const {
+  return std::min({memory_limit(), files_.prepared_end(), ring_limit() - kept_back_bytes});
+}
+
 std::uint64_t Journal::room_bytes() const {
   if (failed()) return 0;
-  const base::Position limit = std::min({memory_limit(), files_.prepared_end(), ring_limit()});
-  return std::min<std::uint64_t>(room_below(limit).largest(), batch_bytes_max);
+  return std::min<std::uint64_t>(room_below(batch_limit()).largest(), batch_bytes_max);
 }
 
 bool Journal::full() const {
   // A trim whose superblock is still being written counts: the room is on its way.
-  base::Position limit = superblock_.head + files_.ring_bytes();
+  base::Position limit = superblock_.head + files_.ring_bytes() - kept_back_bytes;
   if (files_.is_starved()) limit = std::min(limit, files_.prepared_end());
   return room_below(limit).largest() < batch_bytes_max;
 }

@@ -52,6 +52,8 @@ class RecoveryVisitor {
   // those that never appear again.
   virtual void on_damage(const base::PartitionId* partition, base::Position first,
                          base::Position last) = 0;
+  // Records before the offset were deleted.
+  virtual void on_log_start(base::PartitionId /*partition*/, base::Offset /*offset*/) {}
   // A producer whose last batches are no longer in the journal.
   virtual void on_producer(const ProducerState& /*producer*/) {}
   virtual void on_progress(std::uint64_t bytes_done, std::uint64_t bytes_total) = 0;
@@ -97,6 +99,9 @@ class Journal final : public DiskHandler {
   // as soon as the one before is done.
   Appended append_batch(base::PartitionId partition, std::span<const std::byte> batch,
                         base::Offset base_offset, std::int32_t leader_epoch, bool urgent);
+  // Records that the log of a partition begins at the offset. False when there is no room even for
+  // that; of the ring's room some is kept for it, so that a full journal can be made less full.
+  bool append_log_start(base::PartitionId partition, base::Offset offset);
   // Starts the next write when the last is done and something gathered. now_ns: monotonic.
   void submit_writes(std::uint64_t now_ns);
   // Polls the disk. True when durable_position() moved since the last call.
@@ -158,7 +163,7 @@ class Journal final : public DiskHandler {
 
   // The frame being gathered.
   bool frame_open() const { return entry_count_ != 0; }
-  void open_frame(std::uint64_t bytes);
+  void open_frame(std::uint64_t bytes, base::Position limit);
   void close_frame();
   // Takes what the open frame got since the last call into its CRC: once a turn, when the answers
   // have left, and many entries at a time.
@@ -173,6 +178,9 @@ class Journal final : public DiskHandler {
   };
   Room room_below(base::Position limit) const;
   base::Position memory_limit() const;
+  // Up to where batches may go, and where any entry.
+  base::Position batch_limit() const;
+  base::Position entry_limit() const;
   base::Position ring_limit() const { return head_ + files_.ring_bytes(); }
 
   void start_write(std::uint64_t now_ns);

@@ -12,6 +12,8 @@ namespace {
 // One batch of the largest size may begin and end anywhere within a block.
 constexpr std::uint32_t read_buffer_bytes = batch_bytes_max + 2 * block_bytes;
 constexpr std::uint32_t messages_per_turn = 32;
+constexpr std::uint32_t retained_slots = 64;   // looked at by one retain()
+constexpr std::uint32_t surplus_steps = 4096;  // batches deleted by one visit
 
 std::uint32_t index_chunks(const LogOptions& options) {
   if (options.index_chunks_max != 0) return options.index_chunks_max;
@@ -75,6 +77,7 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
   log->journal_ = std::move(*journal);
   log->settle_damage();
   if (options.has_sorter) {
+    log->settle_segments();
     log->sorter_ =
         std::make_unique<Sorter>(options.sorter, disk, *log->journal_, *log->store_, log->link_);
   }
@@ -272,6 +275,14 @@ void Log::mark(const Partition& partition) {
   link_.marks_changed.add();
 }
 
+void Log::on_log_start(base::PartitionId id, base::Offset offset) {
+  const std::uint32_t slot = slot_of(id);
+  if (slot == none) return;
+  Partition& partition = partitions_[slot];
+  partition.log_end = std::max(partition.log_end, offset);
+  apply_log_start(partition, offset);
+}
+
 // --- segments ---
 
 base::Result<void> Log::open_segments(Disk& disk) {
@@ -303,29 +314,25 @@ base::Result<void> Log::open_segments(Disk& disk) {
       partitions_[slot].bytes += entry.bytes;
     }
   }
-  settle_segments(checkpoint);
   for (const ProducerState& producer : checkpoint.producers) on_producer(producer);
   link_.free_segments.set(segments_.free_nodes());
   return {};
 }
 
 // What should be in segments and is in none was lost with a file.
-void Log::settle_segments(const Checkpoint& checkpoint) {
-  for (const PartitionState& state : checkpoint.partitions) {
+void Log::settle_segments() {
+  for (const PartitionState& state : store_->checkpoint().partitions) {
     Partition& partition = partitions_[slot_of(base::PartitionId{state.partition})];
-    const Segment* first = segments_.first(partition.segments);
-    base::Offset next = first != nullptr ? first->first_offset : state.log_end;
-    partition.log_start = std::max(partition.log_start, next);
-    while (next < state.log_end) {
+    for (base::Offset next = partition.log_start; next < state.log_end;) {
       const Segment* segment = segments_.find_offset(partition.segments, next);
-      if (segment == nullptr) {
-        const Segment* after = segments_.find_after(partition.segments, next);
-        const base::Offset found = after != nullptr ? after->first_offset : state.log_end;
-        set_damage(partition, next, found - 1);
-        next = found;
-      } else {
+      if (segment != nullptr) {
         next = segment->end_offset;
+        continue;
       }
+      const Segment* after = segments_.find_after(partition.segments, next);
+      const base::Offset found = after != nullptr ? after->first_offset : state.log_end;
+      set_damage(partition, next, found - 1);
+      next = found;
     }
     mark(partition);
   }
@@ -356,9 +363,12 @@ bool Log::take(const SorterMessage& message) {
       if (slot == none) return true;
       Partition& partition = partitions_[slot];
       const base::Offset end = message.segment.end_offset;
-      index_.drop_before(partition.index, end);
+      partition.bytes -= index_.drop_before(partition.index, end);
       partition.journal_start = std::max(partition.journal_start, end);
-      if (end > partition.log_start) put_segment(partition, message.segment);
+      if (end > partition.log_start) {
+        put_segment(partition, message.segment);
+        partition.bytes += message.segment.bytes;
+      }
       link_.free_segments.set(segments_.free_nodes());
       return true;
     }
@@ -371,6 +381,11 @@ bool Log::take(const SorterMessage& message) {
       return true;
     case SorterMessage::Kind::forget:
       return forget_file(message.segment.file);
+    case SorterMessage::Kind::surplus: {
+      const std::uint32_t slot = slot_of(message.partition);
+      if (slot != none) delete_records(slot, message.segment.end_offset);
+      return true;
+    }
   }
   return true;
 }
@@ -403,9 +418,96 @@ void Log::drop_lost(base::Position to) {
     auto place = index_.first(partition.index);
     while (place.valid() && index_.entry(place).position < to) place = index_.next(place);
     const base::Offset kept = place.valid() ? index_.offset_at(place) : partition.log_end;
-    index_.drop_before(partition.index, kept);
+    partition.bytes -= index_.drop_before(partition.index, kept);
     if (partition.journal_start < kept) partition.journal_start = kept;
   }
+}
+
+// --- retention ---
+
+void Log::set_retention(std::uint32_t slot, const Retention& retention) {
+  partitions_[slot].retention = retention;
+}
+
+void Log::delete_records(std::uint32_t slot, base::Offset offset) {
+  Partition& partition = partitions_[slot];
+  partition.wanted_start = std::max(partition.wanted_start, std::min(offset, partition.log_end));
+  raise_log_start(partition, partition.wanted_start);
+}
+
+void Log::retain(std::int64_t wall_ms) {
+  const std::uint32_t visits = std::min(slots_used_, retained_slots);
+  for (std::uint32_t i = 0; i < visits; ++i) {
+    Partition& partition = partitions_[retain_at_++ % slots_used_];
+    if (!partition.used || !partition.in_catalog) continue;
+    raise_log_start(partition, std::max({partition.wanted_start, expired_before(partition, wall_ms),
+                                         surplus_before(partition)}));
+  }
+  // Without a sorter nobody else gives the journal back.
+  if (sorter_ == nullptr && visits != 0 && retain_at_ % slots_used_ < visits) trim_journal();
+}
+
+bool Log::raise_log_start(Partition& partition, base::Offset offset) {
+  if (offset <= partition.log_start) return true;
+  if (!journal_->append_log_start(partition.id, offset)) return false;
+  apply_log_start(partition, offset);
+  trim_wanted_ = true;
+  // Nothing is removed before what says that it may be is durable.
+  link_.marks_written_at.set(journal_->append_position());
+  return true;
+}
+
+void Log::apply_log_start(Partition& partition, base::Offset offset) {
+  if (offset <= partition.log_start) return;
+  partition.log_start = offset;
+  const std::uint64_t in_segments = segments_.drop_before(partition.segments, offset);
+  if (in_segments != 0) ++partition.segments_version;
+  // The batch that holds the offset stays.
+  base::Offset kept = partition.log_end;
+  if (offset < partition.log_end) {
+    const auto place = index_.find_offset(partition.index, offset);
+    if (place.valid()) kept = index_.offset_at(place);
+  }
+  partition.bytes -= in_segments + index_.drop_before(partition.index, kept);
+  const auto first = index_.first(partition.index);
+  partition.journal_start = std::max(partition.journal_start,
+                                     first.valid() ? index_.offset_at(first) : partition.log_end);
+  mark(partition);
+}
+
+// Where what is too old ends.
+base::Offset Log::expired_before(const Partition& partition, std::int64_t wall_ms) const {
+  if (partition.retention.ms < 0) return 0;
+  const std::int64_t oldest_ms = wall_ms - partition.retention.ms;
+  if (const Segment* kept = segments_.find_time(partition.segments, oldest_ms); kept != nullptr) {
+    return kept->first_offset;
+  }
+  const auto place = index_.find_time(partition.index, oldest_ms);
+  return place.valid() ? index_.offset_at(place) : partition.log_end;
+}
+
+// Where what is too much ends.
+base::Offset Log::surplus_before(const Partition& partition) const {
+  if (partition.retention.bytes < 0) return 0;
+  std::uint64_t surplus =
+      partition.bytes -
+      std::min(partition.bytes, static_cast<std::uint64_t>(partition.retention.bytes));
+  base::Offset start = partition.log_start;
+  const Segment* segment = segments_.find_after(partition.segments, -1);
+  while (segment != nullptr && segment->bytes <= surplus) {
+    surplus -= segment->bytes;
+    start = segment->end_offset;
+    segment = segments_.find_after(partition.segments, segment->first_offset);
+  }
+  if (segment != nullptr) return start;
+  auto place = index_.first(partition.index);
+  for (std::uint32_t steps = 0; place.valid() && steps < surplus_steps; ++steps) {
+    if (index_.entry(place).bytes > surplus) break;
+    surplus -= index_.entry(place).bytes;
+    place = index_.next(place);
+    start = place.valid() ? index_.offset_at(place) : partition.log_end;
+  }
+  return start;
 }
 
 bool Log::forget_file(FileId file) {

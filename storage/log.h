@@ -47,6 +47,12 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   static constexpr std::uint32_t read_buffers_max = 64;
   static constexpr std::uint32_t read_window_bytes = 256 * 1024;
 
+  // How long and how much of a partition is kept. Whole batches and segments go, the oldest first.
+  struct Retention {
+    std::int64_t ms = -1;     // after the newest record of a batch; -1: for ever
+    std::int64_t bytes = -1;  // of batches; -1: all
+  };
+
   struct Partition {
     base::PartitionId id{};
     bool used = false;
@@ -62,6 +68,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     base::Offset durable_end = 0;    // see refresh_durable_end
     base::Position last_durable_at = 0;
     std::uint64_t bytes = 0;
+    Retention retention;
+    base::Offset wanted_start = 0;  // records before it are to be deleted
     BatchIndex::List index;
     SegmentTable::List segments;
     std::uint32_t segments_version = 0;  // changes whenever a segment may have gone
@@ -92,6 +100,12 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   void trim_journal();
   void set_in_catalog(std::uint32_t slot) { partitions_[slot].in_catalog = true; }
   void refresh_durable_end(std::uint32_t slot);
+  void set_retention(std::uint32_t slot, const Retention& retention);
+  // Records before the offset go, or before the log's end if that comes first; at once if the
+  // journal has room to say so, else as soon as it has.
+  void delete_records(std::uint32_t slot, base::Offset offset);
+  // Now and then: deletes what some of the partitions need not keep any more.
+  void retain(std::int64_t wall_ms);
 
   // --- writing ---
   // Bytes of batches that append_batch takes now.
@@ -101,9 +115,13 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   }
   // Until something is deleted. What the sorter will make room for is not full.
   bool full() const {
-    return (journal_->full() || !index_.has_room()) && (!sorter_ || link_.stuck.get() != 0);
+    const bool will_sort = sorter_ != nullptr && link_.stuck.get() == 0 && !is_disk_low();
+    return (journal_->full() || !index_.has_room()) && !will_sort;
   }
   bool failed() const { return journal_->failed(); }
+  // What the device has left is kept for deleting and starting.
+  bool is_disk_low() const { return link_.is_disk_low.get() != 0; }
+  const SorterLink& sorter_link() const { return link_; }
   base::Position append_position() const { return journal_->append_position(); }
   base::Position durable_position() const { return journal_->durable_position(); }
   static bool is_intact(std::span<const std::byte> batch) {
@@ -187,6 +205,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   void on_batch(base::PartitionId id, base::Position position, const BatchView& batch) override;
   void on_damage(const base::PartitionId* id, base::Position first, base::Position last) override;
   void on_producer(const ProducerState& producer) override;
+  void on_log_start(base::PartitionId id, base::Offset offset) override;
   void on_progress(std::uint64_t done, std::uint64_t total) override;
   void on_disk(std::uint64_t token, std::int32_t result) override;
 
@@ -198,7 +217,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   };
 
   base::Result<void> open_segments(Disk& disk);
-  void settle_segments(const Checkpoint& checkpoint);
+  void settle_segments();
   void put_segment(Partition& partition, const Segment& segment);
   bool take(const SorterMessage& message);
   void note_lost(base::Position first, base::Position last);
@@ -206,6 +225,11 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   void set_damage(Partition& partition, base::Offset first, base::Offset last);
   void mark(const Partition& partition);
   bool forget_file(FileId file);
+
+  bool raise_log_start(Partition& partition, base::Offset offset);
+  void apply_log_start(Partition& partition, base::Offset offset);
+  base::Offset expired_before(const Partition& partition, std::int64_t wall_ms) const;
+  base::Offset surplus_before(const Partition& partition) const;
 
   void settle_damage();
   void take_in(Partition& partition, base::Position position, base::Position durable_at,
@@ -240,7 +264,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   std::uint32_t slots_used_ = 0;
   std::uint32_t first_free_ = none;
   bool trim_wanted_ = false;
-  bool lost_ = false;  // the stretch being sorted has lost batches
+  std::uint32_t retain_at_ = 0;  // next slot to look at
+  bool lost_ = false;            // the stretch being sorted has lost batches
   std::array<ReadBuffer, read_buffers_max> buffers_;
   std::array<std::uint64_t, readers_max> consumed_{};
   std::array<Lent, readers_max> lent_{};

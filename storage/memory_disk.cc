@@ -72,8 +72,9 @@ base::Result<std::vector<std::string>> MemoryDisk::list() {
 }
 
 // What there is no memory for is refused by create().
-base::Result<std::uint64_t> MemoryDisk::free_bytes() {
-  return std::numeric_limits<std::uint64_t>::max();
+base::Result<DiskSpace> MemoryDisk::space() {
+  constexpr std::uint64_t much = std::numeric_limits<std::uint64_t>::max();
+  return DiskSpace{.free_bytes = much, .total_bytes = much};
 }
 
 base::Result<FileId> MemoryDisk::open(std::string_view file_name) {

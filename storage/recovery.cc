@@ -141,9 +141,17 @@ void Recovery::deliver(const FrameHeader& header) {
   for (std::uint32_t i = 0; i < header.entry_count; ++i) {
     EntryHeader entry;
     std::memcpy(&entry, tail_at(at), sizeof entry);
-    const base::Position batch = at + entry_header_bytes;
-    visitor_.on_batch(base::PartitionId{entry.partition}, batch, BatchView(tail_at(batch)));
+    hand_out(entry, at + entry_header_bytes);
     at += entry_bytes(entry.bytes);
+  }
+}
+
+void Recovery::hand_out(const EntryHeader& entry, base::Position batch) {
+  const base::PartitionId partition{entry.partition};
+  if (entry.type == entry_type_log_start) {
+    visitor_.on_log_start(partition, entry.base_offset);
+  } else {
+    visitor_.on_batch(partition, batch, BatchView(tail_at(batch)));
   }
 }
 
@@ -241,9 +249,11 @@ base::Position Recovery::salvage_entry(const EntryHeader& entry, base::Position 
   const base::Position batch = at + entry_header_bytes;
   const base::Position end = at + entry_bytes(entry.bytes);
   const std::span<const std::byte> bytes(tail_at(batch), entry.bytes);
-  if (!is_unreadable(at, batch + entry.bytes) && check_batch(bytes) == BatchFault::none &&
-      matches_entry(entry, bytes.data())) {
-    visitor_.on_batch(partition, batch, BatchView(bytes.data()));
+  const bool is_whole =
+      entry.type == entry_type_log_start ||
+      (check_batch(bytes) == BatchFault::none && matches_entry(entry, bytes.data()));
+  if (!is_unreadable(at, batch + entry.bytes) && is_whole) {
+    hand_out(entry, batch);
   } else {
     visitor_.on_damage(&partition, at, end);
   }

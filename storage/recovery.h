@@ -75,6 +75,7 @@ class Recovery {
   Frame read_frame(base::Position at);
   bool entries_sound(const FrameHeader& header) const;
   void deliver(const FrameHeader& header);
+  void hand_out(const EntryHeader& entry, base::Position batch);
   void follow(const FrameHeader& header);
 
   bool is_damage(base::Position at, Fault fault);

@@ -22,6 +22,7 @@ Sorter::Sorter(const SorterOptions& options, Disk& disk, Journal& journal, Segme
 }
 
 base::Result<bool> Sorter::step(std::uint64_t now_ns) {
+  if (auto looked = look_at_space(now_ns); !looked) return looked.error();
   if (now_ns < retry_at_ns_) return false;
   auto worked = work();
   if (worked) {
@@ -32,6 +33,27 @@ base::Result<bool> Sorter::step(std::uint64_t now_ns) {
   link_.stuck.set(1);
   retry_at_ns_ = now_ns + retry_ns;
   return worked;
+}
+
+// Once low, it stays so until a quarter more is free.
+base::Result<void> Sorter::look_at_space(std::uint64_t now_ns) {
+  if (now_ns < space_at_ns_) return {};
+  space_at_ns_ = now_ns + space_interval_ns;
+  const auto space = disk_.space();
+  if (!space) return space.error();
+  std::uint64_t reserve = options_.reserve_bytes;
+  if (reserve == 0) {
+    reserve = std::max(std::min(space->total_bytes / 20, base::gib), 2 * options_.pass_bytes);
+  }
+  const std::uint64_t enough = link_.is_disk_low.get() != 0 ? reserve + reserve / 4 : reserve;
+  link_.is_disk_low.set(space->free_bytes < enough ? 1 : 0);
+  may_write_ = space->free_bytes >= reserve / 2 + options_.pass_bytes;
+  link_.free_bytes.set(space->free_bytes);
+  std::uint64_t bytes = 0;
+  for (const SegmentFile& file : store_.files()) bytes += file.header.file_bytes();
+  link_.segment_bytes.set(bytes);
+  link_.segment_files.set(store_.files().size());
+  return {};
 }
 
 base::Result<bool> Sorter::work() {
@@ -57,7 +79,7 @@ base::Result<bool> Sorter::work() {
 }
 
 bool Sorter::wants_pass() const {
-  return link_.durable.get() - link_.sorted_to.get() >= options_.start_bytes;
+  return may_write_ && link_.durable.get() - link_.sorted_to.get() >= options_.start_bytes;
 }
 
 // --- a pass ---
@@ -90,6 +112,12 @@ void Sorter::on_batch(base::PartitionId id, base::Position position, const Batch
   }
   state.log_end = batch.last_offset() + 1;
   if (batch.producer_id() != base::no_producer_id) note_producer(partition, position, batch);
+}
+
+void Sorter::on_log_start(base::PartitionId partition, base::Offset offset) {
+  const auto known = next_.partitions.find(base::raw(partition));
+  if (known == next_.partitions.end()) return;
+  known->second.log_start = std::max(known->second.log_start, offset);
 }
 
 void Sorter::note_producer(std::uint32_t partition, base::Position position,
@@ -284,6 +312,7 @@ base::Result<bool> Sorter::collect() {
   const std::uint64_t change = link_.marks_changed.get() + store_.next_number();
   if (change == collected_at_change_) return false;
   const Marks marks = read_marks();
+  if (link_.durable.get() < link_.marks_written_at.get()) return false;
   for (std::size_t i = 0; i + 1 < files.size(); ++i) {
     const bool wanted = std::ranges::any_of(
         files[i].segments, [&](const SegmentEntry& segment) { return !is_dead(segment, marks); });
@@ -293,7 +322,25 @@ base::Result<bool> Sorter::collect() {
     return true;
   }
   collected_at_change_ = change;
-  return false;
+  give_up_surplus();
+  return !messages_.empty();
+}
+
+// Asks the log to do without the oldest files where they are too many.
+void Sorter::give_up_surplus() {
+  const auto& files = store_.files();
+  std::uint64_t bytes = 0;
+  for (const SegmentFile& file : files) bytes += file.header.file_bytes();
+  for (std::size_t i = 0; i + 1 < files.size() && bytes > options_.bytes_max; ++i) {
+    bytes -= files[i].header.file_bytes();
+    if (files[i].header.number <= surplus_to_) continue;
+    surplus_to_ = files[i].header.number;
+    for (const SegmentEntry& entry : files[i].segments) {
+      messages_.push_back({.kind = SorterMessage::Kind::surplus,
+                           .partition = base::PartitionId{entry.partition},
+                           .segment = segment_of(files[i], entry)});
+    }
+  }
 }
 
 }  // namespace millrace::storage

@@ -34,6 +34,10 @@ struct SorterOptions {
   std::uint64_t pass_bytes = 64ULL << 20;    // of journal, in memory at once; a power of two
   std::uint64_t start_bytes = 512ULL << 20;  // of journal that is durable and not sorted
   std::uint32_t producers_max = 65536;       // remembered; those silent longest give way
+  std::uint64_t bytes_max = ~0ULL;           // of segment files; beyond it the oldest one goes
+  // Kept free on the device: below it nothing is appended. 0: a twentieth of it, two passes at
+  // least, 1 GiB at most.
+  std::uint64_t reserve_bytes = 0;
 };
 
 class Sorter final : private RecoveryVisitor {
@@ -47,6 +51,7 @@ class Sorter final : private RecoveryVisitor {
  private:
   static constexpr std::uint64_t retry_ns = 1'000'000'000;
   static constexpr std::uint64_t write_bytes_per_step = 1ULL << 20;
+  static constexpr std::uint64_t space_interval_ns = 100'000'000;
 
   enum class State : std::uint8_t { idle, asking, writing };
   struct Entry {
@@ -81,9 +86,11 @@ class Sorter final : private RecoveryVisitor {
                 const BatchView& batch) override;
   void on_damage(const base::PartitionId* partition, base::Position first,
                  base::Position last) override;
+  void on_log_start(base::PartitionId partition, base::Offset offset) override;
   void on_progress(std::uint64_t /*done*/, std::uint64_t /*total*/) override {}
 
   base::Result<bool> work();
+  base::Result<void> look_at_space(std::uint64_t now_ns);
   bool wants_pass() const;
   void scan();
   base::Result<void> plan();
@@ -101,6 +108,7 @@ class Sorter final : private RecoveryVisitor {
   bool tell();
   void announce(const SegmentFile& file);
   base::Result<bool> collect();
+  void give_up_surplus();
 
   SorterOptions options_;
   Disk& disk_;
@@ -110,8 +118,10 @@ class Sorter final : private RecoveryVisitor {
 
   State state_ = State::idle;
   std::uint64_t retry_at_ns_ = 0;
-  Known known_;  // as of the store's checkpoint
-  Known next_;   // as of the end of the pass
+  std::uint64_t space_at_ns_ = 0;
+  bool may_write_ = true;  // half of the reserve is not the sorter's either
+  Known known_;            // as of the store's checkpoint
+  Known next_;             // as of the end of the pass
   BlockBuffer memory_;
   base::Position from_ = 0;
   base::Position to_ = 0;
@@ -123,6 +133,7 @@ class Sorter final : private RecoveryVisitor {
   std::size_t told_ = 0;
   std::uint64_t collected_at_change_ = ~0ULL;  // of the marks
   std::optional<std::uint64_t> leaving_;       // number of the file that is being given up
+  std::uint64_t surplus_to_ = 0;               // number of the last file that was too many
 };
 
 }  // namespace millrace::storage

@@ -27,6 +27,7 @@ struct SorterMessage {
     segment,  // `segment` of `partition` can be read, and its batches are no longer the journal's
     lost,     // the journal cannot be read from `first` to `last`
     sorted,   // everything before `last` is in segments
+    surplus,  // `partition` need not keep the records before segment.end_offset
     forget,   // the file is about to be closed: nothing reads it when this is taken
   };
   Kind kind = Kind::segment;
@@ -39,13 +40,18 @@ struct SorterMessage {
 struct SorterLink {
   ring::SpscRing<SorterMessage, 256> messages;
   // The log's.
-  base::Counter durable;        // journal position
-  base::Counter marks_changed;  // rises with each change of a mark
-  base::Counter free_segments;  // that the log has room for
+  base::Counter durable;           // journal position
+  base::Counter marks_changed;     // rises with each change of a mark
+  base::Counter marks_written_at;  // journal position: durable there, marks are facts
+  base::Counter free_segments;     // that the log has room for
   std::span<PartitionMark> marks;
   // The sorter's.
   base::Counter sorted_to;
-  base::Counter stuck;  // 1: it cannot give the journal room now
+  base::Counter stuck;        // 1: it cannot give the journal room now
+  base::Counter is_disk_low;  // 1: nothing is to be appended
+  base::Counter free_bytes;   // of the device
+  base::Counter segment_files;
+  base::Counter segment_bytes;
 };
 
 }  // namespace millrace::storage

@@ -233,12 +233,13 @@ base::Result<std::vector<std::string>> UringDisk::list() {
   return names;
 }
 
-base::Result<std::uint64_t> UringDisk::free_bytes() {
+base::Result<DiskSpace> UringDisk::space() {
   struct statvfs facts {};
   if (::fstatvfs(folder_fd_, &facts) != 0) {
     return failed("cannot stat", options_.folder, "", errno);
   }
-  return static_cast<std::uint64_t>(facts.f_bavail) * facts.f_frsize;
+  return DiskSpace{.free_bytes = static_cast<std::uint64_t>(facts.f_bavail) * facts.f_frsize,
+                   .total_bytes = static_cast<std::uint64_t>(facts.f_blocks) * facts.f_frsize};
 }
 
 base::Result<FileId> UringDisk::open(std::string_view file_name) {

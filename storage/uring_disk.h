@@ -69,7 +69,7 @@ class UringDisk final : public Disk, private base::CompletionHandler {
   base::Result<void> remove(std::string_view file_name) override;
   base::Result<void> rename(std::string_view from, std::string_view to) override;
   base::Result<std::vector<std::string>> list() override;
-  base::Result<std::uint64_t> free_bytes() override;
+  base::Result<DiskSpace> space() override;
   bool exists(std::string_view file_name) override;
   base::Result<void> read_now(FileId file, std::uint64_t at, std::span<std::byte> into) override;
   base::Result<void> write_now(FileId file, std::uint64_t at,

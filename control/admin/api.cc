@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <initializer_list>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "control/admin/documents.h"
@@ -17,6 +20,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view topics_path = "/v1/topics";
+constexpr std::string_view delete_records_suffix = "/delete-records";
 
 AdminResponse json_response(int status, const json& document) {
   // Text of the region that is not UTF-8 must not make an exception here.
@@ -72,17 +76,76 @@ base::Result<TopicRequest> topic_request_of(const std::string& body) {
           count > 0xffff'ffffU ? 0xffff'ffffU : static_cast<std::uint32_t>(count);
     } else if (key == "durability" && (value == "durable" || value == "memory")) {
       request.durable = value == "durable";
-    } else if (key == "name" || key == "partitions" || key == "durability") {
-      return Error(ErrorCode::invalid_argument,
-                   R"("{}" has the wrong type or value: name is a string, partitions a whole )"
-                   R"(number, durability "durable" or "memory")",
-                   key);
+    } else if (key == "retention_ms" && value.is_number_integer()) {
+      request.retention.ms = value.get<std::int64_t>();
+    } else if (key == "retention_bytes" && value.is_number_integer()) {
+      request.retention.bytes = value.get<std::int64_t>();
+    } else if (key == "name" || key == "partitions" || key == "durability" ||
+               key == "retention_ms" || key == "retention_bytes") {
+      return Error(
+          ErrorCode::invalid_argument,
+          R"("{}" has the wrong type or value: name is a string, partitions, retention_ms )"
+          R"(and retention_bytes whole numbers, durability "durable" or "memory")",
+          key);
     } else {
       return Error(ErrorCode::invalid_argument,
-                   "unknown key in the body: name, partitions and durability are known");
+                   "unknown key in the body: name, partitions, durability, retention_ms and "
+                   "retention_bytes are known");
     }
   }
   return request;
+}
+
+// Reads a body of whole numbers only, of which the keys are given.
+base::Result<std::map<std::string, std::int64_t>> numbers_of(
+    const std::string& body, std::initializer_list<std::string_view> keys) {
+  const json document = json::parse(body, nullptr, false);
+  if (!document.is_object()) {
+    return Error(ErrorCode::invalid_argument, "the body must be a JSON object with the keys {}",
+                 fmt::join(keys, ", "));
+  }
+  std::map<std::string, std::int64_t> numbers;
+  for (const auto& [key, value] : document.items()) {
+    if (std::ranges::find(keys, key) == keys.end() || !value.is_number_integer()) {
+      return Error(ErrorCode::invalid_argument,
+                   "a key of the body is unknown or not a whole number: it may have {}",
+                   fmt::join(keys, ", "));
+    }
+    numbers.emplace(key, value.get<std::int64_t>());
+  }
+  return numbers;
+}
+
+AdminResponse alter_topic(Node& node, std::string_view name, const std::string& body) {
+  const auto numbers = numbers_of(body, {"retention_ms", "retention_bytes"});
+  if (!numbers) return error_response(numbers.error());
+  TopicChanges changes;
+  for (const auto& [key, value] : *numbers) {
+    (key == "retention_ms" ? changes.retention_ms : changes.retention_bytes) = value;
+  }
+  const auto change = node.topics.alter_topic(name, changes);
+  if (!change) return error_response(change.error());
+  json document = topic_document(change->topic);
+  document["state"] = change->is_applied ? "ready" : "pending";
+  return json_response(change->is_applied ? 200 : 202, document);
+}
+
+AdminResponse delete_records(Node& node, std::string_view name, const std::string& body) {
+  const auto numbers = numbers_of(body, {"partition", "before"});
+  if (!numbers) return error_response(numbers.error());
+  const auto before = numbers->find("before");
+  const auto partition = numbers->find("partition");
+  const std::int64_t index = partition == numbers->end() ? 0 : partition->second;
+  if (before == numbers->end() || before->second < 0 || index < 0 ||
+      index >= partitions_per_topic_max) {
+    return error_response(Error(ErrorCode::invalid_argument,
+                                "before is the first offset to keep, at least 0, and partition an "
+                                "index from 0"));
+  }
+  const auto topic =
+      node.topics.delete_records(name, static_cast<std::uint32_t>(index), before->second);
+  if (!topic) return error_response(topic.error());
+  return json_response(200, topic_document(*topic));
 }
 
 AdminResponse list_topics(Node& node) {
@@ -142,11 +205,18 @@ AdminResponse answer(Node& node, const AdminRequest& request) {
   }
   if (path.starts_with(topics_path) && path.size() > topics_path.size() + 1 &&
       path[topics_path.size()] == '/') {
-    const std::string name = path.substr(topics_path.size() + 1);
+    std::string name = path.substr(topics_path.size() + 1);
+    const bool deletes_records = name.ends_with(delete_records_suffix);
+    if (deletes_records) name.resize(name.size() - delete_records_suffix.size());
     if (const auto valid = check_topic_name(name); !valid) return error_response(valid.error());
+    if (deletes_records) {
+      if (request.method == "POST") return delete_records(node, name, request.body);
+      return method_not_allowed(request, "POST");
+    }
     if (is_get) return describe_topic(node, name);
+    if (request.method == "PATCH") return alter_topic(node, name, request.body);
     if (request.method == "DELETE") return delete_topic(node, name);
-    return method_not_allowed(request, "GET and DELETE");
+    return method_not_allowed(request, "GET, PATCH and DELETE");
   }
   const bool is_page =
       path == "/livez" || path == "/readyz" || path == "/metrics" || path == "/v1/status";

@@ -107,6 +107,11 @@ json shards(const link::Region& region) {
                       {"frame_bytes_written", shard.frame_bytes_written.get()},
                       {"write_ns_total", shard.write_ns_total.get()},
                       {"refused_full", shard.refused_full.get()},
+                      {"sorted_position", shard.sorted_position.get()},
+                      {"segment_files", shard.segment_files.get()},
+                      {"segment_bytes", shard.segment_bytes.get()},
+                      {"disk_free_bytes", shard.disk_free_bytes.get()},
+                      {"disk_low", shard.disk_low.get() != 0},
                       {"producers", shard.producers.get()},
                       {"failed", shard.failed.get() != 0}});
   }
@@ -151,6 +156,8 @@ json topic_document(const Topic& topic) {
           {"id", base::raw(topic.id)},
           {"partitions", topic.partition_count},
           {"durability", topic.durable ? "durable" : "memory"},
+          {"retention_ms", topic.retention.ms},
+          {"retention_bytes", topic.retention.bytes},
           {"created", time_text(topic.created_ms)}};
 }
 

@@ -19,7 +19,7 @@ using base::Result;
 namespace {
 
 constexpr int application_id = 0x4d4c5243;  // "MLRC", told apart from any other SQLite file
-constexpr int schema_version = 1;
+constexpr int schema_version = 2;
 
 // next_*: the ids given next. alive = 0 is a tombstone; names are unique among the living only.
 constexpr const char* schema_sql = R"(
@@ -35,12 +35,21 @@ constexpr const char* schema_sql = R"(
     partition_count INTEGER NOT NULL CHECK (partition_count > 0),
     durable INTEGER NOT NULL,
     created_ms INTEGER NOT NULL,
-    alive INTEGER NOT NULL);
+    alive INTEGER NOT NULL,
+    retention_ms INTEGER NOT NULL DEFAULT -1,
+    retention_bytes INTEGER NOT NULL DEFAULT -1);
   CREATE UNIQUE INDEX topic_names ON topics (name) WHERE alive = 1;
   PRAGMA application_id = 1296847427;
-  PRAGMA user_version = 1;
+  PRAGMA user_version = 2;
 )";
-static_assert(application_id == 1296847427 && schema_version == 1, "as the schema's text says");
+static_assert(application_id == 1296847427 && schema_version == 2, "as the schema's text says");
+
+// From version 1, which kept everything for ever.
+constexpr const char* migration_sql = R"(
+  ALTER TABLE topics ADD COLUMN retention_ms INTEGER NOT NULL DEFAULT -1;
+  ALTER TABLE topics ADD COLUMN retention_bytes INTEGER NOT NULL DEFAULT -1;
+  PRAGMA user_version = 2;
+)";
 
 constexpr std::int64_t id_max = 0xffff'ffff;  // ids are 32 bits wide
 
@@ -77,7 +86,19 @@ Topic topic_of(const Statement& row) {
                .first_partition = base::PartitionId{static_cast<std::uint32_t>(row.integer(2))},
                .partition_count = static_cast<std::uint32_t>(row.integer(3)),
                .durable = row.integer(4) != 0,
-               .created_ms = row.integer(5)};
+               .created_ms = row.integer(5),
+               .retention = {.ms = row.integer(7), .bytes = row.integer(8)}};
+}
+
+Result<void> check_retention(const Retention& retention) {
+  if (retention.ms >= -1 && retention.ms != 0 && retention.bytes >= -1 && retention.bytes != 0) {
+    return {};
+  }
+  return Error(
+      ErrorCode::invalid_argument,
+      "retention must be longer than 0 ms and larger than 0 bytes, or -1 for ever and all; "
+      "not {} ms and {} bytes",
+      retention.ms, retention.bytes);
 }
 
 std::int64_t wall_ms() {
@@ -95,6 +116,7 @@ Result<Topic> Catalog::create_topic(const TopicRequest& request) {
     return Error(ErrorCode::invalid_argument, "a topic has 1 to {} partitions, not {}",
                  partitions_per_topic_max, request.partition_count);
   }
+  if (const auto checked = check_retention(request.retention); !checked) return checked.error();
   if (const auto begun = execute("BEGIN IMMEDIATE"); !begun) return begun.error();
   auto topic = insert_topic(request);
   if (topic) {
@@ -138,15 +160,35 @@ Result<Topic> Catalog::insert_topic(const TopicRequest& request) {
               .first_partition = base::PartitionId{static_cast<std::uint32_t>(partition)},
               .partition_count = request.partition_count,
               .durable = request.durable,
-              .created_ms = wall_ms()};
-  Statement insert(database_.get(), "INSERT INTO topics VALUES (?, ?, ?, ?, ?, ?, 1)");
+              .created_ms = wall_ms(),
+              .retention = request.retention};
+  Statement insert(database_.get(), "INSERT INTO topics VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)");
   insert.bind(1, id);
   insert.bind(2, topic.name);
   insert.bind(3, partition);
   insert.bind(4, topic.partition_count);
   insert.bind(5, topic.durable ? 1 : 0);
   insert.bind(6, topic.created_ms);
+  insert.bind(7, topic.retention.ms);
+  insert.bind(8, topic.retention.bytes);
   if (insert.step() != SQLITE_DONE) return error("writing the topic");
+  return topic;
+}
+
+Result<Topic> Catalog::alter_topic(std::string_view name, const TopicChanges& changes) {
+  auto existing = find(name);
+  if (!existing) return existing.error();
+  if (!existing->has_value()) return Error(ErrorCode::not_found, "there is no topic {}", name);
+  Topic topic = **existing;
+  topic.retention.ms = changes.retention_ms.value_or(topic.retention.ms);
+  topic.retention.bytes = changes.retention_bytes.value_or(topic.retention.bytes);
+  if (const auto checked = check_retention(topic.retention); !checked) return checked.error();
+  Statement alter(database_.get(),
+                  "UPDATE topics SET retention_ms = ?, retention_bytes = ? WHERE id = ?");
+  alter.bind(1, topic.retention.ms);
+  alter.bind(2, topic.retention.bytes);
+  alter.bind(3, base::raw(topic.id));
+  if (alter.step() != SQLITE_DONE) return error("changing the topic");
   return topic;
 }
 
@@ -231,6 +273,11 @@ Result<void> Catalog::check_and_migrate() {
   if (application == 0 && version == 0 && header.integer(2) == 0) {
     if (const auto begun = execute("BEGIN IMMEDIATE"); !begun) return begun.error();
     if (const auto made = execute(schema_sql); !made) return made.error();
+    return execute("COMMIT");
+  }
+  if (application == application_id && version == 1) {
+    if (const auto begun = execute("BEGIN IMMEDIATE"); !begun) return begun.error();
+    if (const auto migrated = execute(migration_sql); !migrated) return migrated.error();
     return execute("COMMIT");
   }
   if (application != application_id) {

@@ -23,6 +23,13 @@ struct TopicRequest {
   std::string name;
   std::uint32_t partition_count = 1;
   bool durable = true;
+  Retention retention = {};
+};
+
+// What of a topic is to be otherwise.
+struct TopicChanges {
+  std::optional<std::int64_t> retention_ms = {};
+  std::optional<std::int64_t> retention_bytes = {};
 };
 
 class Catalog {
@@ -34,6 +41,8 @@ class Catalog {
   // On return the topic is on disk. Errors: invalid_argument, already_exists, no_space (of
   // partitions, or of disk), io.
   base::Result<Topic> create_topic(const TopicRequest& request);
+  // On return the change is on disk. Errors: invalid_argument, not_found, io.
+  base::Result<Topic> alter_topic(std::string_view name, const TopicChanges& changes);
   // On return the tombstone is on disk. Errors: not_found, io.
   base::Result<Topic> delete_topic(std::string_view name);
 

@@ -79,6 +79,16 @@ std::uint64_t CatalogSync::announce_deleted(const Topic& topic) {
   return last_ticket_;
 }
 
+std::uint64_t CatalogSync::delete_records(base::PartitionId partition, base::Offset before) {
+  ++last_ticket_;
+  if (incarnation_ != 0) {
+    MailboxMessage& message = enqueue(MailboxKind::delete_records, nullptr);
+    message.first_partition = partition;
+    message.offset = before;
+  }
+  return last_ticket_;
+}
+
 bool CatalogSync::is_applied(std::uint64_t ticket) const {
   if (incarnation_ == 0 || region_.incarnation.get() != incarnation_) return false;
   return all_cores_applied(sequence_of(ticket));
@@ -96,7 +106,7 @@ bool CatalogSync::all_cores_applied(std::uint64_t sequence) const {
   return true;
 }
 
-void CatalogSync::enqueue(MailboxKind kind, const Topic* topic) {
+MailboxMessage& CatalogSync::enqueue(MailboxKind kind, const Topic* topic) {
   MailboxMessage message;
   message.incarnation = incarnation_;
   message.sequence = ++last_sequence_;
@@ -109,8 +119,10 @@ void CatalogSync::enqueue(MailboxKind kind, const Topic* topic) {
     message.durable = topic->durable;
     message.name_bytes = static_cast<std::uint8_t>(topic->name.size());
     std::memcpy(message.name, topic->name.data(), topic->name.size());
+    message.retention_ms = topic->retention.ms;
+    message.retention_bytes = topic->retention.bytes;
   }
-  waiting_.push_back(message);
+  return waiting_.emplace_back(message);
 }
 
 void CatalogSync::push_waiting() {

@@ -27,8 +27,10 @@ class CatalogSync {
   base::Result<void> pump(Catalog& catalog, std::uint64_t now_ns);
 
   // The catalog changed. Returns a ticket for is_applied().
-  std::uint64_t announce_created(const Topic& topic);
+  std::uint64_t announce_created(const Topic& topic);  // or its settings are otherwise
   std::uint64_t announce_deleted(const Topic& topic);
+  // Not the catalog's: a data plane that is away never hears of it.
+  std::uint64_t delete_records(base::PartitionId partition, base::Offset before);
 
   // True once every core of the data plane now running knows what the ticket was for.
   bool is_applied(std::uint64_t ticket) const;
@@ -42,7 +44,7 @@ class CatalogSync {
   };
 
   base::Result<void> begin(Catalog& catalog, std::uint64_t incarnation);
-  void enqueue(link::MailboxKind kind, const Topic* topic);
+  link::MailboxMessage& enqueue(link::MailboxKind kind, const Topic* topic);
   void push_waiting();
   bool have_messages_vanished(std::uint64_t now_ns);
   bool all_cores_applied(std::uint64_t sequence) const;

@@ -14,6 +14,13 @@ namespace millrace::control {
 inline constexpr std::uint32_t partitions_per_topic_max = 10'000;
 inline constexpr std::uint32_t partitions_total_max = link::partitions_max;
 
+// How long and how much of each partition is kept; -1: for ever, and all.
+struct Retention {
+  std::int64_t ms = -1;
+  std::int64_t bytes = -1;
+  bool operator==(const Retention&) const = default;
+};
+
 struct Topic {
   base::TopicId id{};
   std::string name;
@@ -21,6 +28,7 @@ struct Topic {
   std::uint32_t partition_count = 0;
   bool durable = true;
   std::int64_t created_ms = 0;  // since 1970, UTC
+  Retention retention = {};
 };
 
 // Kafka's rules: 1 to 249 characters of a-z A-Z 0-9 . _ -, and neither "." nor "..".

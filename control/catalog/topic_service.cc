@@ -9,6 +9,7 @@
 
 namespace millrace::control {
 
+using base::Error;
 using base::ErrorCode;
 using base::Result;
 using std::chrono::steady_clock;
@@ -17,32 +18,66 @@ TopicService::TopicService(Catalog catalog, link::Region& region,
                            std::chrono::milliseconds apply_wait)
     : catalog_(std::move(catalog)), sync_(region), region_(region), apply_wait_(apply_wait) {}
 
-Result<TopicService::Change> TopicService::create_topic(const TopicRequest& request) {
+// act: changes the catalog and announces it; the topic and the ticket.
+template <typename Act>
+Result<TopicService::Change> TopicService::change(Act act) {
   std::uint64_t ticket = 0;
   Change change;
   {
     const std::lock_guard lock(mutex_);
-    auto topic = catalog_.create_topic(request);
+    auto topic = act(ticket);
     if (!topic) return topic.error();
     change.topic = std::move(*topic);
-    ticket = sync_.announce_created(change.topic);
   }
   change.is_applied = wait_applied(ticket);
   return change;
 }
 
+Result<TopicService::Change> TopicService::create_topic(const TopicRequest& request) {
+  return change([&](std::uint64_t& ticket) {
+    auto topic = catalog_.create_topic(request);
+    if (topic) ticket = sync_.announce_created(*topic);
+    return topic;
+  });
+}
+
+Result<TopicService::Change> TopicService::alter_topic(std::string_view name,
+                                                       const TopicChanges& changes) {
+  return change([&](std::uint64_t& ticket) {
+    auto topic = catalog_.alter_topic(name, changes);
+    if (topic) ticket = sync_.announce_created(*topic);
+    return topic;
+  });
+}
+
 Result<TopicService::Change> TopicService::delete_topic(std::string_view name) {
-  std::uint64_t ticket = 0;
-  Change change;
-  {
-    const std::lock_guard lock(mutex_);
+  return change([&](std::uint64_t& ticket) {
     auto topic = catalog_.delete_topic(name);
+    if (topic) ticket = sync_.announce_deleted(*topic);
+    return topic;
+  });
+}
+
+Result<Topic> TopicService::delete_records(std::string_view name, std::uint32_t partition_index,
+                                           base::Offset before) {
+  auto changed = change([&](std::uint64_t& ticket) -> Result<Topic> {
+    auto topic = catalog_.find(name);
     if (!topic) return topic.error();
-    change.topic = std::move(*topic);
-    ticket = sync_.announce_deleted(change.topic);
+    if (!topic->has_value()) return Error(ErrorCode::not_found, "there is no topic {}", name);
+    if (partition_index >= (*topic)->partition_count) {
+      return Error(ErrorCode::invalid_argument, "topic {} has {} partitions, the last is {}", name,
+                   (*topic)->partition_count, (*topic)->partition_count - 1);
+    }
+    const base::PartitionId partition{base::raw((*topic)->first_partition) + partition_index};
+    ticket = sync_.delete_records(partition, before);
+    return **topic;
+  });
+  if (!changed) return changed.error();
+  if (!changed->is_applied) {
+    return Error(ErrorCode::unavailable,
+                 "the data plane has not taken it up; try again when the node is ready");
   }
-  change.is_applied = wait_applied(ticket);
-  return change;
+  return std::move(changed->topic);
 }
 
 Result<void> TopicService::ensure_topic(const TopicRequest& request) {

@@ -24,7 +24,11 @@ class TopicService {
     bool is_applied = false;  // false: on disk, and the data plane gets it as soon as it can
   };
   base::Result<Change> create_topic(const TopicRequest& request);
+  base::Result<Change> alter_topic(std::string_view name, const TopicChanges& changes);
   base::Result<Change> delete_topic(std::string_view name);
+  // Errors: not_found, invalid_argument (no such partition), unavailable (the data plane is away).
+  base::Result<Topic> delete_records(std::string_view name, std::uint32_t partition_index,
+                                     base::Offset before);
 
   // Creates the topic if it is missing and does not wait for the data plane.
   base::Result<void> ensure_topic(const TopicRequest& request);
@@ -37,6 +41,8 @@ class TopicService {
   base::Result<void> pump();
 
  private:
+  template <typename Act>
+  base::Result<Change> change(Act act);
   bool wait_applied(std::uint64_t ticket);
 
   std::mutex mutex_;

@@ -43,6 +43,10 @@ Result<AdminReply> AdminClient::post(const std::string& path, const std::string&
   return state_->reply(state_->client.Post(path, json_body, "application/json"));
 }
 
+Result<AdminReply> AdminClient::patch(const std::string& path, const std::string& json_body) {
+  return state_->reply(state_->client.Patch(path, json_body, "application/json"));
+}
+
 Result<AdminReply> AdminClient::remove(const std::string& path) {
   return state_->reply(state_->client.Delete(path));
 }

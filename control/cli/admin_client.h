@@ -25,6 +25,7 @@ class AdminClient {
   // Error unavailable: nothing answers there. timeout: something does, but not in time.
   base::Result<AdminReply> get(const std::string& path);
   base::Result<AdminReply> post(const std::string& path, const std::string& json_body);
+  base::Result<AdminReply> patch(const std::string& path, const std::string& json_body);
   base::Result<AdminReply> remove(const std::string& path);
 
  private:

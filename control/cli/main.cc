@@ -25,6 +25,7 @@ struct CommandLine {
   UpOptions up;
   TopicCreateOptions topic_create;
   TopicNameOptions topic_name;
+  TopicTrimOptions topic_trim;
   WaitOptions wait;
   ProduceOptions produce;
   ConsumeOptions consume;
@@ -79,6 +80,10 @@ void declare_up(CLI::App& app, CommandLine& line) {
       ->type_name("LIST");
   up->add_option("--journal-size", to.journal_size, "Disk the journal takes, as in 1GiB")
       ->type_name("SIZE");
+  up->add_option("--data-max", to.data_max,
+                 "What segments may take; beyond it the oldest records go, as in 1TiB [no limit]");
+  up->add_option("--disk-reserve", to.disk_reserve,
+                 "Kept free on the disk: below it appends are refused, as in 10GiB [a twentieth]");
   up->add_option("--tail-size", to.tail_size, "Memory for the newest bytes, as in 32MiB")
       ->type_name("SIZE");
   up->add_option("--programs", to.programs, "Where millraced and millrace-control are")
@@ -86,8 +91,15 @@ void declare_up(CLI::App& app, CommandLine& line) {
   up->callback([&line] { line.run = [&line] { return run_up(line.up, line.globals); }; });
 }
 
+void declare_retention(CLI::App& verb, TopicCreateOptions& to) {
+  verb.add_option("--retention", to.retention,
+                  "How long records are kept, as in 7d, or unlimited [unlimited]");
+  verb.add_option("--retention-size", to.retention_size,
+                  "How much of each partition is kept, as in 10GiB, or unlimited [unlimited]");
+}
+
 void declare_topic(CLI::App& app, CommandLine& line) {
-  auto* topic = add_verb(app, "topic", "Create, list, describe and delete topics");
+  auto* topic = add_verb(app, "topic", "Create, alter, list, describe, trim and delete topics");
   topic->require_subcommand(1);
 
   auto* create = add_verb(*topic, "create", "Create a topic");
@@ -100,11 +112,28 @@ void declare_topic(CLI::App& app, CommandLine& line) {
                    "What an acknowledgement means by default: durable or memory [durable]")
       ->check(CLI::IsMember({"durable", "memory"}).description(""))
       ->type_name("NAME");
+  declare_retention(*create, line.topic_create);
   create->add_flag("--if-not-exists", line.topic_create.if_not_exists,
                    "An existing topic is no error");
   create->callback([&line] {
     line.run = [&line] { return run_topic_create(line.topic_create, line.globals); };
   });
+
+  auto* alter = add_verb(*topic, "alter", "Change how long and how much of a topic is kept");
+  alter->add_option("NAME", line.topic_create.name)->required();
+  declare_retention(*alter, line.topic_create);
+  alter->callback(
+      [&line] { line.run = [&line] { return run_topic_alter(line.topic_create, line.globals); }; });
+
+  auto* trim = add_verb(*topic, "trim", "Delete the oldest records of a partition");
+  trim->add_option("NAME", line.topic_trim.name)->required();
+  trim->add_option("--partition", line.topic_trim.partition, "Which one [0]")
+      ->check(CLI::Range(0U, control::partitions_per_topic_max - 1));
+  trim->add_option("--before", line.topic_trim.before, "The first offset to keep")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
+  trim->callback(
+      [&line] { line.run = [&line] { return run_topic_trim(line.topic_trim, line.globals); }; });
 
   auto* list = add_verb(*topic, "list", "List all topics");
   list->callback([&line] { line.run = [&line] { return run_topic_list(line.globals); }; });

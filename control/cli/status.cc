@@ -60,16 +60,23 @@ void print_ledger(const json& status) {
 }
 
 void print_shards(const json& status) {
-  Table table({"SHARD", "JOURNAL", "USED", "FRAMES", "MEAN-WRITE-US", "REFUSED", "STATE"});
+  Table table({"SHARD", "JOURNAL", "USED", "SEGMENTS", "HELD", "DISK-FREE", "FRAMES",
+               "MEAN-WRITE-US", "REFUSED", "STATE"});
   for (const auto& shard : status["shards"]) {
     const auto frames = shard.value("frames_written", std::uint64_t{0});
     const auto write_ns = shard.value("write_ns_total", std::uint64_t{0});
     table.add_row({text_of(shard["shard"]),
                    human_bytes(shard.value("journal_bytes_max", std::uint64_t{0})),
                    human_bytes(shard.value("journal_bytes_used", std::uint64_t{0})),
+                   text_of(shard["segment_files"]),
+                   human_bytes(shard.value("segment_bytes", std::uint64_t{0})),
+                   human_bytes(shard.value("disk_free_bytes", std::uint64_t{0})),
                    text_of(shard["frames_written"]),
                    frames == 0 ? "-" : fmt::format("{}", write_ns / frames / 1000),
-                   text_of(shard["refused_full"]), shard.value("failed", false) ? "failed" : "ok"});
+                   text_of(shard["refused_full"]),
+                   shard.value("failed", false)     ? "failed"
+                   : shard.value("disk_low", false) ? "disk low"
+                                                    : "ok"});
   }
   fmt::print("\n{}", table.text());
 }

@@ -1,13 +1,16 @@
-// The verbs `topic create`, `topic list`, `topic describe` and `topic delete`.
+// The verbs `topic create`, `alter`, `list`, `describe`, `trim` and `delete`.
 #include "control/catalog/topic.h"
 
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "control/cli/node_access.h"
 #include "control/cli/table.h"
 #include "control/cli/verbs.h"
+#include "control/config/parse.h"
+#include "dataplane/base/units.h"
 
 namespace millrace::cli {
 
@@ -41,14 +44,43 @@ bool is_name_good(const std::string& name) {
   return checked.has_value();
 }
 
+// Adds what the options say of retention to a request. False: said what is wrong.
+bool add_retention(const TopicCreateOptions& options, json& request) {
+  constexpr std::string_view unlimited = "unlimited";
+  const auto add = [&](const char* key, const std::string& text, auto parse, std::uint64_t unit) {
+    if (text.empty()) return true;
+    if (text == unlimited) return request[key] = -1, true;
+    const auto value = parse(text);
+    if (!value) return say_error(value.error().message()), false;
+    request[key] = *value / unit;
+    return true;
+  };
+  return add("retention_ms", options.retention, control::parse_duration_ns, base::ms_ns) &&
+         add("retention_bytes", options.retention_size, control::parse_bytes, 1);
+}
+
+std::string duration_text(std::int64_t ms) {
+  if (ms < 0) return "unlimited";
+  constexpr std::pair<std::int64_t, const char*> units[] = {
+      {86'400'000, "d"}, {3'600'000, "h"}, {60'000, "m"}, {1000, "s"}, {1, "ms"}};
+  for (const auto& [unit, name] : units) {
+    if (ms % unit == 0) return fmt::format("{}{}", ms / unit, name);
+  }
+  return "";
+}
+
+std::string size_text(std::int64_t bytes) {
+  return bytes < 0 ? "unlimited" : human_bytes(static_cast<std::uint64_t>(bytes));
+}
+
 }  // namespace
 
 int run_topic_create(const TopicCreateOptions& options, const Globals& globals) {
   auto client = admin_client(globals, change_timeout);
-  const json request = {{"name", options.name},
-                        {"partitions", options.partitions},
-                        {"durability", options.durability}};
-  if (!is_name_good(options.name)) return exit_usage;
+  json request = {{"name", options.name},
+                  {"partitions", options.partitions},
+                  {"durability", options.durability}};
+  if (!is_name_good(options.name) || !add_retention(options, request)) return exit_usage;
   const auto reply = client.post("/v1/topics", request.dump());
   json document;
   if (reply && reply->status == 409 && options.if_not_exists) {
@@ -57,6 +89,26 @@ int run_topic_create(const TopicCreateOptions& options, const Globals& globals) 
   }
   if (const int code = take_document(reply, document); code != exit_ok) return code;
   return say_change(document, "created topic", globals);
+}
+
+int run_topic_alter(const TopicCreateOptions& options, const Globals& globals) {
+  json request = json::object();
+  if (!is_name_good(options.name) || !add_retention(options, request)) return exit_usage;
+  auto client = admin_client(globals, change_timeout);
+  json document;
+  const int code =
+      take_document(client.patch("/v1/topics/" + options.name, request.dump()), document);
+  return code == exit_ok ? say_change(document, "changed topic", globals) : code;
+}
+
+int run_topic_trim(const TopicTrimOptions& options, const Globals& globals) {
+  if (!is_name_good(options.name)) return exit_usage;
+  auto client = admin_client(globals, change_timeout);
+  const json request = {{"partition", options.partition}, {"before", options.before}};
+  json document;
+  const int code = take_document(
+      client.post("/v1/topics/" + options.name + "/delete-records", request.dump()), document);
+  return code == exit_ok ? say_change(document, "trimmed topic", globals) : code;
 }
 
 int run_topic_list(const Globals& globals) {
@@ -83,9 +135,12 @@ int run_topic_describe(const TopicNameOptions& options, const Globals& globals) 
   const int code = take_document(client.get("/v1/topics/" + options.name), topic);
   if (code != exit_ok) return code;
   if (globals.output == OutputFormat::json) return print_json(topic), exit_ok;
-  fmt::print("NAME        {}\nPARTITIONS  {}\nDURABILITY  {}\nCREATED     {}\n\n",
-             text_of(topic["name"]), text_of(topic["partitions"]), text_of(topic["durability"]),
-             text_of(topic["created"]));
+  fmt::print(
+      "NAME        {}\nPARTITIONS  {}\nDURABILITY  {}\nRETENTION   {}, {} each partition\n"
+      "CREATED     {}\n\n",
+      text_of(topic["name"]), text_of(topic["partitions"]), text_of(topic["durability"]),
+      duration_text(topic.value("retention_ms", std::int64_t{-1})),
+      size_text(topic.value("retention_bytes", std::int64_t{-1})), text_of(topic["created"]));
   Table table({"PARTITION", "LOG-START", "LOG-END", "DURABLE-END", "HELD", "STATE"});
   for (const auto& one : topic["offsets"]) {
     if (!one.value("present", false)) {

@@ -73,6 +73,16 @@ Result<void> apply_flags(const UpOptions& options, const Globals& globals, NodeC
       !ok) {
     return ok;
   }
+  if (const auto ok = take_size(options.data_max, "--data-max", control::check_data_bytes,
+                                config.data_bytes_max);
+      !ok) {
+    return ok;
+  }
+  if (const auto ok = take_size(options.disk_reserve, "--disk-reserve", control::check_data_bytes,
+                                config.disk_reserve_bytes);
+      !ok) {
+    return ok;
+  }
   return take_size(options.tail_size, "--tail-size", control::check_tail_bytes, config.tail_bytes);
 }
 
@@ -129,6 +139,12 @@ void plan_arguments(const NodeConfig& config, UpPlan& plan) {
   if (config.profile) data.insert(data.end(), {"--profile", *config.profile});
   if (config.journal_bytes) {
     data.insert(data.end(), {"--journal-size", fmt::format("{}", *config.journal_bytes)});
+  }
+  if (config.data_bytes_max) {
+    data.insert(data.end(), {"--data-max", fmt::format("{}", *config.data_bytes_max)});
+  }
+  if (config.disk_reserve_bytes) {
+    data.insert(data.end(), {"--disk-reserve", fmt::format("{}", *config.disk_reserve_bytes)});
   }
   if (config.tail_bytes) {
     data.insert(data.end(), {"--tail-size", fmt::format("{}", *config.tail_bytes)});

@@ -40,6 +40,8 @@ struct UpOptions {
   std::string cores = {};
   std::string journal_size = {};
   std::string tail_size = {};
+  std::string data_max = {};
+  std::string disk_reserve = {};
   std::string programs =
       {};  // where millraced and millrace-control are; empty: beside this program
 };
@@ -49,9 +51,19 @@ struct TopicCreateOptions {
   std::string name = {};
   std::uint32_t partitions = 1;
   std::string durability = "durable";
+  std::string retention = {};       // a duration or "unlimited"; empty: as it is, or unlimited
+  std::string retention_size = {};  // a size or "unlimited"
   bool if_not_exists = false;
 };
 int run_topic_create(const TopicCreateOptions& options, const Globals& globals);
+int run_topic_alter(const TopicCreateOptions& options, const Globals& globals);
+
+struct TopicTrimOptions {
+  std::string name = {};
+  std::uint32_t partition = 0;
+  std::int64_t before = 0;
+};
+int run_topic_trim(const TopicTrimOptions& options, const Globals& globals);
 
 struct TopicNameOptions {
   std::string name = {};

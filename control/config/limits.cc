@@ -8,6 +8,7 @@
 #include "control/catalog/topic.h"
 #include "control/config/node_config.h"
 #include "control/config/parse.h"
+#include "dataplane/base/units.h"
 
 namespace millrace::control {
 
@@ -104,6 +105,11 @@ Result<void> check_journal_bytes(std::uint64_t bytes) {
 Result<void> check_tail_bytes(std::uint64_t bytes) {
   if (bytes >= tail_bytes_min && bytes <= tail_bytes_max) return {};
   return invalid("the tail's size is 4MiB to 64GiB");
+}
+
+Result<void> check_data_bytes(std::uint64_t bytes) {
+  if (bytes >= base::mib) return {};
+  return invalid("what segments may take and what is kept free is at least 1MiB");
 }
 
 Result<Listener> parse_listener(std::string_view text) {

@@ -180,6 +180,8 @@ Result<void> read_storage(const toml::table& table, const std::string& file, Nod
   return TableReader(table, "[storage]", file)
       .key("journal_size", size(config.journal_bytes, check_journal_bytes))
       .key("tail_size", size(config.tail_bytes, check_tail_bytes))
+      .key("data_max", size(config.data_bytes_max, check_data_bytes))
+      .key("disk_reserve", size(config.disk_reserve_bytes, check_data_bytes))
       .finish();
 }
 

@@ -33,7 +33,8 @@ constexpr Unit time_units[] = {{"ns", 1},
                                {"ms", base::ms_ns},
                                {"s", base::second_ns},
                                {"m", 60 * base::second_ns},
-                               {"h", 3600 * base::second_ns}};
+                               {"h", 3600 * base::second_ns},
+                               {"d", 86'400 * base::second_ns}};
 
 // Input from outside may hold anything; this much of it goes into a message.
 std::string quoted(std::string_view text) {
@@ -73,7 +74,7 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
 
 Result<std::uint64_t> parse_duration_ns(std::string_view text) {
   return parse_with_unit(text, time_units,
-                         "a duration: write a whole number and ns, us, ms, s, m or h, as in "
+                         "a duration: write a whole number and ns, us, ms, s, m, h or d, as in "
                          "\"30s\"");
 }
 

@@ -13,7 +13,7 @@ namespace millrace::control {
 // "4096B", "64KiB", "512MiB", "1GiB", "2TiB": whole numbers of powers of 1024.
 base::Result<std::uint64_t> parse_bytes(std::string_view text);
 
-// "250us", "100ms", "30s", "5m", "1h" in nanoseconds.
+// "250us", "100ms", "30s", "5m", "1h", "7d" in nanoseconds.
 base::Result<std::uint64_t> parse_duration_ns(std::string_view text);
 
 // Decimal digits and nothing else, at most `max`.

@@ -19,6 +19,8 @@ std::string_view name_of(ControlEventKind kind) {
       return "partition_damaged";
     case ControlEventKind::storage_failed:
       return "storage_failed";
+    case ControlEventKind::disk_low:
+      return "disk_low";
   }
   return "unknown";
 }

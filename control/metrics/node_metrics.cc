@@ -82,6 +82,12 @@ constexpr Family<link::ShardBlock> shard_gauges[] = {
      &link::ShardBlock::journal_bytes_max},
     {"millrace_shard_journal_used_bytes", "Bytes of the journal in use.",
      &link::ShardBlock::journal_bytes_used},
+    {"millrace_shard_segment_files", "Segment files.", &link::ShardBlock::segment_files},
+    {"millrace_shard_segment_bytes", "Bytes of segment files.", &link::ShardBlock::segment_bytes},
+    {"millrace_shard_disk_free_bytes", "Bytes free on the device.",
+     &link::ShardBlock::disk_free_bytes},
+    {"millrace_shard_disk_low", "1 while appends are refused because the disk is nearly full.",
+     &link::ShardBlock::disk_low},
     {"millrace_shard_failed", "1 once a write to the device failed.", &link::ShardBlock::failed},
     {"millrace_shard_producers", "Producer ids remembered.", &link::ShardBlock::producers},
 };

@@ -64,6 +64,8 @@ typedef enum mr_status {
   MR_STORAGE_FAILED =
       -31,              /* the node's disk failed; it acknowledges nothing until it is replaced */
   MR_UNSUPPORTED = -32, /* a compressed batch, which this library does not read */
+  MR_DISK_FULL = -33,   /* the node's disk is nearly full: delete or lower retention there,
+                           mr_producer_retry */
   /* The host. */
   MR_NO_MEMORY = -40, /* allocation failed, at connect, open or subscribe */
   MR_NO_PORT = -41 /* mr_connect: the socket or DPDK port did not open; the error text says why */

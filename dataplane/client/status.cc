@@ -20,6 +20,8 @@ mr_status to_status(native::Status status) {
       return MR_TOO_LARGE;
     case native::Status::journal_full:
       return MR_REFUSED_FULL;
+    case native::Status::disk_full:
+      return MR_DISK_FULL;
     case native::Status::too_many_producers:
     case native::Status::too_many_streams:
       return MR_TOO_MANY_PRODUCERS;
@@ -74,6 +76,8 @@ extern "C" const char* mr_status_text(int status) {
       return "not acknowledged in time";
     case MR_REFUSED_FULL:
       return "the log has no room";
+    case MR_DISK_FULL:
+      return "the node's disk is nearly full: delete topics or records, or lower retention";
     case MR_UNKNOWN_TOPIC:
       return "no such topic or partition";
     case MR_FENCED:

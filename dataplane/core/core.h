@@ -149,6 +149,9 @@ class Core {
   bool drain_mailbox();
   void apply_mail(const link::MailboxMessage& message);
   void change_partitions(const shard::Topic& topic, shard::TopicChange change);
+  void set_retention(const shard::Topic& topic, const storage::Log::Retention& retention);
+  // Null when the partition lives on another core.
+  CoreShard* shard_if_here(base::PartitionId partition);
   void publish();
   void publish_shard(ShardState& state);
 

@@ -127,6 +127,7 @@ void Core::apply_mail(const link::MailboxMessage& message) {
       if (topics_.add(topic)) {
         partition_count_ += topic.partition_count;
         change_partitions(topic, shard::TopicChange::created);
+        set_retention(topic, {.ms = message.retention_ms, .bytes = message.retention_bytes});
       }
       protocols_.listeners.ask_again();
       return;
@@ -148,6 +149,23 @@ void Core::apply_mail(const link::MailboxMessage& message) {
       catalog_complete_.set(1);
       protocols_.listeners.ask_again();
       return;
+    case link::MailboxKind::delete_records:
+      if (CoreShard* shard = shard_if_here(message.first_partition); shard != nullptr) {
+        shard->delete_records(message.first_partition, message.offset);
+      }
+      return;
+  }
+}
+
+CoreShard* Core::shard_if_here(base::PartitionId partition) {
+  if (core_of(shard_of(partition)) != options_.id) return nullptr;
+  return local_shard(partition).shard.get();
+}
+
+void Core::set_retention(const shard::Topic& topic, const storage::Log::Retention& retention) {
+  for (std::uint32_t i = 0; i < topic.partition_count; ++i) {
+    CoreShard* shard = shard_if_here(topic.partition(i));
+    if (shard != nullptr) shard->set_retention(topic.partition(i), retention);
   }
 }
 
@@ -157,8 +175,8 @@ void Core::change_partitions(const shard::Topic& topic, shard::TopicChange chang
     command.kind = shard::CommandKind::topic_change;
     command.change = change;
     command.partition = topic.partition(i);
-    if (core_of(shard_of(command.partition)) != options_.id) continue;
-    local_shard(command.partition).shard->apply_command(command, now_ns_);
+    CoreShard* shard = shard_if_here(command.partition);
+    if (shard != nullptr) shard->apply_command(command, now_ns_);
   }
 }
 
@@ -196,6 +214,7 @@ void Core::publish() {
     delivered += counters.batches_delivered.get();
     delivered_bytes += counters.bytes_delivered.get();
     subscriptions += state.shard->subscription_count();
+    state.log->retain(static_cast<std::int64_t>(clock_.wall_ns() / base::ms_ns));
     publish_shard(state);
   }
   // Every core knows all topics; one of them tells.
@@ -226,6 +245,18 @@ void Core::publish_shard(ShardState& state) {
   block.frame_bytes_written.set(journal.counters().frame_bytes_written.get());
   block.write_ns_total.set(journal.counters().write_ns_total.get());
   block.refused_full.set(state.shard->counters().refused_full.get());
+  const storage::SorterLink& sorter = log.sorter_link();
+  block.sorted_position.set(sorter.sorted_to.get());
+  block.segment_files.set(sorter.segment_files.get());
+  block.segment_bytes.set(sorter.segment_bytes.get());
+  block.disk_free_bytes.set(sorter.free_bytes.get());
+  if (log.is_disk_low() && block.disk_low.get() == 0) {
+    link::ControlEvent event;
+    event.kind = link::ControlEventKind::disk_low;
+    event.text.set("the disk is nearly full: nothing is appended until some of it is free again");
+    static_cast<void>(block_.events.push(event));
+  }
+  block.disk_low.set(log.is_disk_low() ? 1 : 0);
   if (journal.failed() && block.failed.get() == 0) {
     block.failed.set(1);
     link::ControlEvent event;

@@ -19,7 +19,8 @@ constexpr std::uint64_t sort_bytes_min = 16 * base::mib;
 // Timers wait as long at most.
 constexpr std::uint32_t looks_max = 64;
 
-storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard) {
+storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard,
+                                std::uint16_t core_count) {
   storage::LogOptions log;
   log.journal.shard = shard;
   log.journal.tail_bytes = options.tail_bytes;
@@ -33,6 +34,8 @@ storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard)
   log.sorter.pass_bytes =
       std::max(std::min(log.journal.file_bytes, log.journal.tail_bytes), sort_bytes_min);
   log.sorter.start_bytes = options.journal_bytes / 2;
+  if (options.data_bytes_max != 0) log.sorter.bytes_max = options.data_bytes_max / core_count;
+  log.sorter.reserve_bytes = options.disk_reserve_bytes;
   return log;
 }
 
@@ -69,7 +72,7 @@ native::SessionsOptions sessions_options(const NodeParts& parts, base::CoreId co
 }  // namespace
 
 std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
-  const auto log = log_options(options, base::ShardId{0});
+  const auto log = log_options(options, base::ShardId{0}, 1);
   return storage::Log::arena_bytes(log) + shard::ProducerTable::arena_bytes(producers_max) +
          CoreShard::arena_bytes(shard_options_of(options, base::ShardId{0}, 1)) +
          datagram::Listeners::arena_bytes() + native::Sessions::arena_bytes(session_limits()) +
@@ -208,7 +211,7 @@ base::Result<void> CoreThread::open_shard() {
   }
   producers_ = std::make_unique<shard::ProducerTable>(arena_, producers_max);
   Rebuild rebuild(*producers_, parts_.region, parts_.region.cores[base::raw(id_)]);
-  storage::LogOptions options = log_options(parts_.options, id);
+  storage::LogOptions options = log_options(parts_.options, id, parts_.core_count);
   options.journal.cluster_id = parts_.cluster_id;
   auto log = storage::Log::open(options, *disk_, arena_, &rebuild);
   if (!log) return log.error();

@@ -26,7 +26,9 @@ struct NodeOptions {
   std::uint64_t journal_bytes = 1ULL << 30;  // per shard, on disk
   std::uint64_t tail_bytes = 64ULL << 20;    // per shard, in memory
   std::uint32_t partitions_max = 32768;
-  bool prepare_whole_journal = false;  // at start instead of as it fills
+  std::uint64_t data_bytes_max = 0;      // of segments on all shards; 0: no limit
+  std::uint64_t disk_reserve_bytes = 0;  // of the device; 0: a twentieth, within limits
+  bool prepare_whole_journal = false;    // at start instead of as it fills
 };
 
 // The error names the flag and what it takes.

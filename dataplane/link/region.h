@@ -20,7 +20,7 @@
 namespace millrace::link {
 
 inline constexpr std::uint64_t region_magic = 0x314b4e4c4c494d21ULL;
-inline constexpr std::uint32_t region_version = 1;
+inline constexpr std::uint32_t region_version = 2;
 inline constexpr std::uint32_t cores_max = 16;
 inline constexpr std::uint32_t ports_max = 32;
 inline constexpr std::uint32_t partitions_max = 32768;
@@ -41,9 +41,10 @@ struct Text {
 enum class State : std::uint64_t { none, starting, recovering, ready, stopping, failed };
 
 enum class MailboxKind : std::uint32_t {
-  create_topic,
+  create_topic,  // or changes its settings
   delete_topic,
   catalog_complete,  // everything the catalog holds has been sent
+  delete_records,    // of first_partition, those before `offset`
 };
 
 // Control to a core.
@@ -58,12 +59,16 @@ struct MailboxMessage {
   bool durable = true;  // what an acknowledgement means where the protocol does not say
   std::uint8_t name_bytes = 0;
   char name[topic_name_bytes_max] = {};
+  std::int64_t retention_ms = -1;     // create_topic; -1: for ever
+  std::int64_t retention_bytes = -1;  // of each partition; -1: all
+  base::Offset offset = 0;            // delete_records
 };
 
 enum class ControlEventKind : std::uint32_t {
   topic_wanted,  // a producer asked for a topic that does not exist
   partition_damaged,
   storage_failed,
+  disk_low,
 };
 
 // A core to control.
@@ -116,7 +121,12 @@ struct ShardBlock {  // D
   base::Counter frame_bytes_written;
   base::Counter write_ns_total;  // of durable writes, submit to completion
   base::Counter refused_full;
-  base::Counter failed;  // 1 once a write failed
+  base::Counter failed;           // 1 once a write failed
+  base::Counter sorted_position;  // of the journal; before it all is in segments
+  base::Counter segment_files;
+  base::Counter segment_bytes;
+  base::Counter disk_free_bytes;  // 0: not known
+  base::Counter disk_low;         // 1: appends are refused
   base::Counter producers;
 };
 

@@ -44,6 +44,7 @@ enum class Status : std::uint8_t {
   partition_damaged,    // acknowledged bytes of it are unreadable at rest
   storage_failed,       // the device failed; the shard acknowledges nothing any more
   not_ready,            // the catalog has not arrived yet; try again
+  disk_full,            // the device is nearly full; what is left is kept for deleting
 };
 
 struct Command {

@@ -46,6 +46,10 @@ class Shard {
   // False: not now, and nothing has happened; the caller offers the same command again.
   bool apply_command(const Command& command, std::uint64_t now_ns);
 
+  // From the mailbox, as topic_change.
+  void set_retention(base::PartitionId partition, const typename LogT::Retention& retention);
+  void delete_records(base::PartitionId partition, base::Offset before);
+
   // Once a turn, after the commands: announces what became durable and pushes to subscriptions.
   // True when it did something.
   bool push_events();

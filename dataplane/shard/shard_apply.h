@@ -91,7 +91,8 @@ bool Shard<LogT, OutboxT>::handle_append(const Command& command, std::uint64_t n
     counters_.batches_duplicate.add();
   } else {
     counters_.batches_refused.add();
-    if (event.status == Status::journal_full) counters_.refused_full.add();
+    const bool full = event.status == Status::journal_full || event.status == Status::disk_full;
+    if (full) counters_.refused_full.add();
   }
   outbox_.push(command.core, event);
   return true;
@@ -103,6 +104,7 @@ Status Shard<LogT, OutboxT>::append_obstacle(std::uint32_t slot) const {
   if (slot == LogT::none) return Status::unknown_topic;
   if (log_.partition(slot).damaged) return Status::partition_damaged;
   if (log_.failed()) return Status::storage_failed;
+  if (log_.is_disk_low()) return Status::disk_full;
   return Status::ok;
 }
 
@@ -392,11 +394,24 @@ void Shard<LogT, OutboxT>::handle_topic_change(const Command& command) {
 }
 
 template <class LogT, class OutboxT>
+void Shard<LogT, OutboxT>::set_retention(base::PartitionId partition,
+                                         const typename LogT::Retention& retention) {
+  const std::uint32_t slot = log_.slot_of(partition);
+  if (slot != LogT::none) log_.set_retention(slot, retention);
+}
+
+template <class LogT, class OutboxT>
+void Shard<LogT, OutboxT>::delete_records(base::PartitionId partition, base::Offset before) {
+  const std::uint32_t slot = log_.slot_of(partition);
+  if (slot != LogT::none) log_.delete_records(slot, before);
+}
+
+template <class LogT, class OutboxT>
 std::uint64_t Shard<LogT, OutboxT>::append_room_bytes() const {
   const std::uint64_t room = log_.append_room_bytes();
   // Asked often and nearly always large; why it is small is asked only then.
   if (room >= LogT::room_bytes_max) return room;
-  return log_.failed() || log_.full() ? ~0ULL : room;
+  return log_.failed() || log_.full() || log_.is_disk_low() ? ~0ULL : room;
 }
 
 template <class LogT, class OutboxT>

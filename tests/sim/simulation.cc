@@ -169,6 +169,7 @@ void Simulation::look_after(Guest& guest, Writer& writer) {
     case MR_TIMED_OUT:
     case MR_STORAGE_FAILED:
     case MR_REFUSED_FULL:
+    case MR_DISK_FULL:
       writer.producer->retry();
       return;
     case MR_DAMAGED:
@@ -431,6 +432,11 @@ void Simulation::harm(DiskState& state) {
   }
 }
 
+void Simulation::empty(DiskState& state) {
+  state.disk->set_capacity(~0ULL);
+  state.disk->fail_creates(false);
+}
+
 // --- trouble ---
 
 void Simulation::fault() {
@@ -476,9 +482,12 @@ void Simulation::fault() {
       return later(random_.between(10, 200) * ms_ns, [this] { kill_node(random_.permille(500)); });
     case Fault::disk_full:
       add(faults_, kind);
-      state.disk->set_capacity(0);
-      return later(random_.between(10, 2000) * ms_ns,
-                   [&state] { state.disk->set_capacity(~0ULL); });
+      if (random_.permille(500)) {
+        state.disk->set_capacity(0);
+      } else {
+        state.disk->fail_creates(true);
+      }
+      return later(random_.between(10, 2000) * ms_ns, [&state] { empty(state); });
     default:
       return;
   }
@@ -492,7 +501,7 @@ void Simulation::heal() {
   net_.mend_all();
   for (DiskState& state : disks_) {
     state.slow_until_ns = 0;
-    state.disk->set_capacity(~0ULL);
+    empty(state);
   }
 }
 

@@ -105,6 +105,7 @@ class Simulation {
   void check_generation(DiskState& state);
   void fault();
   void harm(DiskState& state);
+  static void empty(DiskState& state);
   void replace_client(Guest& guest);
   void later(std::uint64_t after_ns, std::function<void()> act);
 

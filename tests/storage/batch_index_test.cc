@@ -75,7 +75,7 @@ TEST_F(BatchIndexTest, what_is_dropped_from_the_front_is_gone_and_the_rest_is_fo
     next += 1 + random() % 50;
     if (random() % 500 == 0) {
       const std::size_t to = first + random() % (bases.size() - first);
-      index_.drop_before(list_, bases[to]);
+      ASSERT_EQ(index_.drop_before(list_, bases[to]), to - first);
       first = to;
     }
     if (i % 50 != 0) continue;
@@ -87,7 +87,7 @@ TEST_F(BatchIndexTest, what_is_dropped_from_the_front_is_gone_and_the_rest_is_fo
     ASSERT_EQ(index_.offset_at(index_.find_time(list_, bases[wanted])), bases[wanted]);
   }
   EXPECT_EQ(index_.offset_at(index_.find_offset(list_, 0)), bases[first]);
-  index_.drop_before(list_, next);
+  EXPECT_EQ(index_.drop_before(list_, next), bases.size() - first);
   EXPECT_FALSE(index_.first(list_).valid());
   EXPECT_FALSE(index_.find_offset(list_, 0).valid());
 }

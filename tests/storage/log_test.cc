@@ -446,5 +446,119 @@ TEST(Log, random_appends_and_restarts_lose_nothing_durable) {
   }
 }
 
+// --- retention ---
+
+void expect_starts_at(LogFixture& at, std::uint32_t partition, base::Offset start) {
+  const auto& log = at.log->partition(at.slot(partition));
+  ASSERT_EQ(log.log_start, start);
+  std::uint64_t bytes = 0;
+  for (const auto& batch : at.written[partition]) {
+    if (batch.offset >= start) bytes += batch.bytes.size();
+  }
+  EXPECT_EQ(log.bytes, bytes);
+  at.expect_readable(partition, start);
+  if (start == 0) return;
+  Log::Cursor before = at.log->cursor_at(at.slot(partition), start - 1);
+  Log::Slice slice;
+  EXPECT_EQ(at.read(partition, before, slice), Status::out_of_range);
+}
+
+TEST(Log, deleted_records_are_gone_after_a_crash_too) {
+  for (const bool sorted : {false, true}) {
+    LogFixture at(sorting_log_options());
+    for (int i = 0; i < 100; ++i) at.append(7, 2000);
+    at.settle();
+    if (sorted) at.sort();
+    at.log->delete_records(at.slot(7), 40);
+    if (!sorted) expect_starts_at(at, 7, 40);
+    EXPECT_EQ(at.log->partition(at.slot(7)).log_start, 40);
+    at.settle();
+    at.crash_and_open();
+    EXPECT_EQ(at.log->partition(at.slot(7)).log_start, 40);
+    EXPECT_FALSE(at.log->partition(at.slot(7)).damaged);
+    at.expect_readable(7, 40);
+    at.log->delete_records(at.slot(7), 1000);  // all there are
+    EXPECT_EQ(at.log->partition(at.slot(7)).log_start, 100);
+    at.settle();
+    at.sort();
+    at.crash_and_open();
+    expect_starts_at(at, 7, 100);
+    EXPECT_EQ(at.append_durably(7, 100).offset, 100);
+    expect_starts_at(at, 7, 100);
+  }
+}
+
+TEST(Log, records_past_their_age_go_in_journal_and_segments) {
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 60; ++i) at.append(7, 2000);  // times 1000, 1001, ...
+  at.settle();
+  at.sort();
+  for (int i = 60; i < 100; ++i) at.append(7, 2000);
+  at.settle();
+  at.log->set_in_catalog(at.slot(7));
+  at.log->retain(5000);
+  EXPECT_EQ(at.log->partition(at.slot(7)).log_start, 0) << "kept for ever unless told otherwise";
+  at.log->set_retention(at.slot(7), {.ms = 100});
+  at.log->retain(1150);  // the segment holds one that is young enough
+  EXPECT_EQ(at.log->partition(at.slot(7)).log_start, 0);
+  at.log->retain(1180);
+  expect_starts_at(at, 7, 80);
+  at.log->retain(9999);
+  expect_starts_at(at, 7, 100);
+  at.settle();
+  at.crash_and_open();
+  expect_starts_at(at, 7, 100);
+}
+
+TEST(Log, the_oldest_batches_go_where_there_are_too_many_bytes) {
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 50; ++i) at.append(7, 10'000);
+  at.settle();
+  at.sort();
+  for (int i = 0; i < 50; ++i) at.append(7, 10'000);
+  at.settle();
+  at.log->set_in_catalog(at.slot(7));
+  const std::uint64_t one = at.written[7][0].bytes.size();
+  at.log->set_retention(at.slot(7), {.bytes = static_cast<std::int64_t>(60 * one)});
+  at.log->retain(0);  // a segment goes whole or not at all
+  EXPECT_EQ(at.log->partition(at.slot(7)).log_start, 0);
+  at.log->set_retention(at.slot(7), {.bytes = static_cast<std::int64_t>(20 * one)});
+  at.log->retain(0);
+  expect_starts_at(at, 7, 80);
+}
+
+TEST(Log, retention_gives_the_journal_back_where_there_is_no_sorter) {
+  LogFixture at;
+  at.log->set_in_catalog(at.slot(7));
+  at.log->set_retention(at.slot(7), {.bytes = 1 << 20});
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_FALSE(at.log->full());
+    at.append_durably(7, 900'000);
+    at.log->retain(0);
+    at.turn();
+  }
+  expect_starts_at(at, 7, 98);  // with one less it would not be a mebibyte
+}
+
+TEST(Log, a_full_journal_takes_the_deletion_that_makes_it_less_full) {
+  LogFixture at;
+  at.log->set_in_catalog(at.slot(7));
+  for (std::uint64_t room = at.log->append_room_bytes(); !at.log->full();
+       room = at.log->append_room_bytes()) {
+    at.append_durably(7, std::min<std::uint64_t>(room - 500, 900'000));
+  }
+  while (at.log->append_room_bytes() > 1000) at.append_durably(7, 500);
+  const base::Offset end = at.log->partition(at.slot(7)).log_end;
+  at.log->delete_records(at.slot(7), end - 1);
+  EXPECT_EQ(at.log->partition(at.slot(7)).log_start, end - 1);
+  at.log->retain(0);
+  at.settle();
+  at.turn();
+  at.turn();
+  EXPECT_FALSE(at.log->full());
+  at.append_durably(7, 900'000);
+  expect_starts_at(at, 7, end - 1);
+}
+
 }  // namespace
 }  // namespace millrace::storage

@@ -336,24 +336,110 @@ TEST(Sorter, remembers_the_last_batches_of_producers) {
   EXPECT_EQ(producer.batches[4].base_offset, 8);
 }
 
-TEST(Sorter, a_full_disk_makes_the_log_full_until_there_is_room) {
+TEST(Sorter, what_cannot_be_written_makes_the_log_full_until_it_can) {
   LogOptions options = sorting_log_options();
   options.sorter.start_bytes = 8 * base::mib;
   LogFixture at(options);
   while (at.log->append_room_bytes() >= 900'000) at.append_durably(1, 900'000);
-  at.disk.set_capacity(0);
+  at.disk.fail_creates(true);
   at.sort();
   ASSERT_TRUE(at.error.has_value());
   EXPECT_EQ(at.error->code(), base::ErrorCode::no_space);
   EXPECT_TRUE(at.log->full());
   EXPECT_FALSE(at.disk.exists(unfinished_segment_name));
   at.expect_readable(1);
-  at.disk.set_capacity(1ULL << 40);
+  at.disk.fail_creates(false);
   at.now_ns += 2'000'000'000;
   at.sort();
   EXPECT_FALSE(at.log->full());
   EXPECT_GE(at.log->append_room_bytes(), 900'000U);
   at.expect_readable(1);
+}
+
+TEST(Sorter, keeps_some_of_the_disk_free) {
+  LogOptions options = sorting_log_options();
+  options.sorter.reserve_bytes = 10 * base::mib;
+  LogFixture at(options);
+  append_three(at, 300, 3000);
+  const DiskSpace before = at.disk.space().value();
+  const std::uint64_t used = before.total_bytes - before.free_bytes;
+  const auto leave_free = [&](std::uint64_t bytes) {
+    at.disk.set_capacity(used + bytes);
+    at.now_ns += 200'000'000;
+    at.sort();
+  };
+  leave_free(9 * base::mib + small_file_bytes);
+  EXPECT_FALSE(at.log->is_disk_low());
+  EXPECT_EQ(segment_names(at).size(), 1U);
+  append_three(at, 300, 3000);
+  leave_free(8 * base::mib);
+  EXPECT_TRUE(at.log->is_disk_low());
+  EXPECT_EQ(segment_names(at).size(), 1U);
+  leave_free(14 * base::mib);  // with what the segment takes too little more
+  EXPECT_TRUE(at.log->is_disk_low());
+  leave_free(20 * base::mib);
+  EXPECT_FALSE(at.log->is_disk_low());
+  EXPECT_EQ(segment_names(at).size(), 2U);
+  expect_three(at);
+}
+
+TEST(Sorter, no_file_goes_before_it_is_durable_that_it_may) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 100, 1000);
+  at.sort();
+  at.append_durably(4, 100);
+  at.sort();
+  for (std::uint32_t partition = 1; partition <= 3; ++partition)
+    at.log->delete_records(at.slot(partition), 100);
+  at.disk.hold(true);
+  for (int i = 0; i < 30; ++i) {
+    static_cast<void>(at.log->keep_house(at.now_ns));
+    at.log->take_messages();
+    at.log->journal().submit_writes(at.now_ns += 10'000);
+  }
+  EXPECT_TRUE(at.disk.exists(segment_file_name(1)));
+  at.disk.hold(false);
+  at.settle();
+  at.sort();
+  EXPECT_FALSE(at.disk.exists(segment_file_name(1)));
+}
+
+TEST(Sorter, the_oldest_files_go_where_a_node_may_hold_no_more) {
+  LogOptions options = sorting_log_options();
+  options.sorter.bytes_max = 3 * base::mib;
+  LogFixture at(options);
+  for (int i = 0; i < 6; ++i) {
+    append_three(at, 100, 3000);
+    at.sort();
+  }
+  at.settle();
+  at.sort();
+  std::uint64_t bytes = 0;
+  for (const std::string& name : segment_names(at))
+    bytes += at.disk.size(at.disk.open(name).value()).value();
+  EXPECT_LE(bytes, 3 * base::mib);
+  for (std::uint32_t partition = 1; partition <= 3; ++partition) {
+    const auto& log = at.log->partition(at.slot(partition));
+    EXPECT_GE(log.log_start, 200);
+    EXPECT_LT(log.log_start, 500);
+    at.expect_readable(partition, log.log_start);
+  }
+  at.crash_and_open();
+  for (std::uint32_t partition = 1; partition <= 3; ++partition)
+    EXPECT_FALSE(at.log->partition(at.slot(partition)).damaged);
+}
+
+TEST(Sorter, what_was_deleted_is_not_written_again) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 300, 1000);
+  for (std::uint32_t partition = 1; partition <= 3; ++partition)
+    at.log->delete_records(at.slot(partition), 290);
+  at.sort();
+  EXPECT_LT(at.disk.size(at.disk.open(segment_names(at).at(0)).value()).value(), 100'000U);
+  for (std::uint32_t partition = 1; partition <= 3; ++partition) {
+    at.expect_readable(partition, 290);
+    EXPECT_EQ(at.log->partition(at.slot(partition)).log_start, 290);
+  }
 }
 
 }  // namespace

@@ -164,9 +164,9 @@ TEST(UringDisk, a_reserved_file_takes_its_name_when_it_is_renamed) {
   TemporaryFolder folder;
   auto uring = make_uring();
   auto disk = open_disk(*uring, folder.path());
-  const std::uint64_t free_before = disk->free_bytes().value();
+  const std::uint64_t free_before = disk->space()->free_bytes;
   const FileId file = disk->reserve("y", base::mib).value();
-  EXPECT_LE(disk->free_bytes().value(), free_before);
+  EXPECT_LE(disk->space()->free_bytes, free_before);
   const auto buffer = std::make_unique<Buffer>();
   buffer->bytes.fill(std::byte{7});
   ASSERT_TRUE(disk->write_now(file, 0, buffer->bytes).has_value());

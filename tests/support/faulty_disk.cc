@@ -73,7 +73,7 @@ FaultyDisk::File& FaultyDisk::file_at(FileId file) {
 
 base::Result<FileId> FaultyDisk::create(std::string_view file_name, std::uint64_t bytes) {
   CHECK(bytes % storage::block_bytes == 0);
-  if (fail_creates_ || free_bytes().value() < bytes)
+  if (fail_creates_ || space()->free_bytes < bytes)
     return base::Error(base::ErrorCode::no_space, "{}: disk full", file_name);
   if (find(file_name) != nullptr) {
     return base::Error(base::ErrorCode::already_exists, "{} is already there", file_name);
@@ -107,12 +107,13 @@ base::Result<std::vector<std::string>> FaultyDisk::list() {
   return names;
 }
 
-base::Result<std::uint64_t> FaultyDisk::free_bytes() {
+base::Result<storage::DiskSpace> FaultyDisk::space() {
   std::uint64_t used = 0;
   for (const File& file : files_) {
     if (!file.removed) used += file.settled.size();
   }
-  return capacity_bytes_ - std::min(capacity_bytes_, used);
+  return storage::DiskSpace{.free_bytes = capacity_bytes_ - std::min(capacity_bytes_, used),
+                            .total_bytes = capacity_bytes_};
 }
 
 base::Result<FileId> FaultyDisk::open(std::string_view file_name) {
@@ -132,7 +133,7 @@ base::Result<std::uint64_t> FaultyDisk::size(FileId file) { return file_at(file)
 base::Result<void> FaultyDisk::resize(FileId file, std::uint64_t bytes) {
   File& resized = file_at(file);
   const std::uint64_t before = resized.settled.size();
-  if (bytes > before && (fail_creates_ || free_bytes().value() < bytes - before))
+  if (bytes > before && (fail_creates_ || space()->free_bytes < bytes - before))
     return base::Error(base::ErrorCode::no_space, "{}: disk full", resized.name);
   resized.cache.erase(resized.cache.lower_bound(static_cast<std::uint32_t>(bytes / sector_bytes)),
                       resized.cache.end());

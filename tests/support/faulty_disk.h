@@ -88,7 +88,7 @@ class FaultyDisk final : public storage::Disk {
   base::Result<void> remove(std::string_view file_name) override;
   base::Result<void> rename(std::string_view from, std::string_view to) override;
   base::Result<std::vector<std::string>> list() override;
-  base::Result<std::uint64_t> free_bytes() override;
+  base::Result<storage::DiskSpace> space() override;
   bool exists(std::string_view file_name) override;
   base::Result<void> read_now(storage::FileId file, std::uint64_t at,
                               std::span<std::byte> into) override;

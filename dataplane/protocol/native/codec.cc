@@ -445,7 +445,7 @@ std::uint32_t encode(std::byte* at, const Header& header, std::span<const Packet
 }
 
 std::string_view name(Status status) {
-  static constexpr std::array<std::string_view, 14> of_shard = {"ok",
+  static constexpr std::array<std::string_view, 15> of_shard = {"ok",
                                                                 "duplicate",
                                                                 "unknown_topic",
                                                                 "out_of_order",
@@ -458,7 +458,8 @@ std::string_view name(Status status) {
                                                                 "offset_out_of_range",
                                                                 "partition_damaged",
                                                                 "storage_failed",
-                                                                "not_ready"};
+                                                                "not_ready",
+                                                                "disk_full"};
   static constexpr std::array<std::string_view, 11> of_session = {
       "session_table_full",   "unsupported_version", "unknown_session", "unknown_stream",
       "unknown_subscription", "too_many_streams",    "unknown_type",    "partition_gone",

@@ -90,6 +90,7 @@ enum class Status : std::uint8_t {
   partition_damaged = 11,
   storage_failed = 12,
   not_ready = 13,
+  disk_full = 14,
   session_table_full = 64,
   unsupported_version = 65,
   unknown_session = 66,  // handle: the session id that is not known here (any more)

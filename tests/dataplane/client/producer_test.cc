@@ -157,6 +157,7 @@ TEST(Trouble, records_not_acknowledged_in_time_stop_the_producer_and_retry_sends
 TEST(Trouble, a_refused_batch_stops_the_producer_and_retry_sends_it_again) {
   const std::pair<native::Status, int> cases[] = {
       {native::Status::journal_full, MR_REFUSED_FULL},
+      {native::Status::disk_full, MR_DISK_FULL},
       {native::Status::fenced, MR_FENCED},
       {native::Status::out_of_order, MR_OUT_OF_ORDER},
       {native::Status::corrupt, MR_CORRUPT},
