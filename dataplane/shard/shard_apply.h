@@ -184,7 +184,9 @@ void Shard<LogT, OutboxT>::handle_subscribe(const Command& command) {
         }
         break;
     }
-    event.offset = cursor.offset;
+    // Its batch may begin before what was asked for.
+    event.offset = std::max({cursor.offset, partition.log_start,
+                             command.start_at == StartAt::offset ? command.offset : 0});
     event.log_end = partition.log_end;
     const std::uint32_t index = event.status == Status::ok ? subscriptions_.add(slot) : Pool::none;
     if (index != Pool::none) {

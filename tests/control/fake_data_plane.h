@@ -57,6 +57,7 @@ class FakeDataPlane {
   // What core 0 was told, in order.
   std::map<std::uint32_t, std::string> topics;
   std::vector<std::uint64_t> history;  // sequences
+  std::map<std::uint32_t, std::int64_t> retention_ms;
 
  private:
   void drain(link::CoreBlock& core, bool keeps_books) {
@@ -88,7 +89,15 @@ class FakeDataPlane {
         region_.partition_count.add();
       }
     }
+    if (message.kind == link::MailboxKind::create_topic) {
+      retention_ms[base::raw(message.topic)] = message.retention_ms;
+    }
     if (message.kind == link::MailboxKind::delete_topic) topics.erase(base::raw(message.topic));
+    if (message.kind != link::MailboxKind::delete_records) return;
+    for (auto& block : region_.partitions) {
+      const bool is_meant = block.id_plus_one.get() == base::raw(message.first_partition) + 1ULL;
+      if (is_meant) block.log_start.set(static_cast<std::uint64_t>(message.offset));
+    }
   }
 
   link::Region& region_;

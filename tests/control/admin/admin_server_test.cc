@@ -126,9 +126,39 @@ TEST_F(AdminServerTest, creates_lists_describes_and_deletes_topics) {
   EXPECT_EQ(get("/v1/topics/events", 404)["error"]["code"], "not_found");
 }
 
+TEST_F(AdminServerTest, changes_what_a_topic_keeps_and_deletes_its_oldest_records) {
+  start_data_plane();
+  const json created = post(R"({"name": "t", "partitions": 2, "retention_ms": 1000})", 201);
+  EXPECT_EQ(created["retention_ms"], 1000);
+  EXPECT_EQ(created["retention_bytes"], -1);
+  const auto patch = [&](const std::string& body) {
+    return client_.patch("/v1/topics/t", body)->status;
+  };
+  EXPECT_EQ(patch(R"({"retention_bytes": 5000})"), 200);
+  EXPECT_EQ(get("/v1/topics/t")["retention_bytes"], 5000);
+  EXPECT_EQ(get("/v1/topics/t")["retention_ms"], 1000);
+  for (const char* wrong : {"", "[]", R"({"retention_ms": "1d"})", R"({"retention_ms": 0})",
+                            R"({"name": "u"})", R"({"retention_ms": 1.5})"})
+    EXPECT_EQ(patch(wrong), 400) << wrong;
+  EXPECT_EQ(client_.patch("/v1/topics/u", "{}")->status, 404);
+
+  const auto trim = [&](const std::string& body) {
+    return client_.post("/v1/topics/t/delete-records", body)->status;
+  };
+  EXPECT_EQ(trim(R"({"partition": 1, "before": 7})"), 200);
+  EXPECT_EQ(get("/v1/topics/t")["offsets"][1]["log_start"], 7);
+  EXPECT_EQ(get("/v1/topics/t")["offsets"][0]["log_start"], 0);
+  for (const char* wrong : {"", "{}", R"({"before": -1})", R"({"before": 1, "partition": 2})",
+                            R"({"before": 1, "partition": -1})", R"({"before": 1, "x": 1})"})
+    EXPECT_EQ(trim(wrong), 400) << wrong;
+  EXPECT_EQ(client_.post("/v1/topics/u/delete-records", R"({"before": 1})")->status, 404);
+  EXPECT_EQ(client_.get("/v1/topics/t/delete-records")->status, 405);
+}
+
 TEST_F(AdminServerTest, takes_a_topic_while_the_data_plane_is_away_and_says_pending) {
   EXPECT_EQ(post(R"({"name": "early"})", 202)["state"], "pending");
   EXPECT_EQ(get("/v1/topics/early")["offsets"][0]["present"], false);
+  EXPECT_EQ(client_.post("/v1/topics/early/delete-records", R"({"before": 1})")->status, 503);
   start_data_plane();
   EXPECT_EQ(get("/v1/topics/early")["offsets"][0]["present"], true);
 }

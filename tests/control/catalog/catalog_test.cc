@@ -160,6 +160,56 @@ TEST_F(CatalogTest, that_is_no_database_or_anothers_is_refused) {
   EXPECT_NE(foreign.error().message().find("not a Millrace catalog"), std::string_view::npos);
 }
 
+TEST_F(CatalogTest, keeps_a_topics_retention_and_its_change) {
+  {
+    auto catalog = open();
+    ASSERT_TRUE(catalog.create_topic({.name = "t", .retention = {.ms = 5000}}));
+    ASSERT_TRUE(catalog.create_topic({.name = "other"}));
+    const auto altered = catalog.alter_topic("t", {.retention_bytes = 1000});
+    ASSERT_TRUE(altered);
+    EXPECT_EQ(altered->retention, (Retention{.ms = 5000, .bytes = 1000}));
+    EXPECT_EQ(catalog.alter_topic("nobody", {}).error().code(), ErrorCode::not_found);
+    for (const std::int64_t wrong : {std::int64_t{0}, std::int64_t{-2}}) {
+      EXPECT_EQ(catalog.alter_topic("t", {.retention_ms = wrong}).error().code(),
+                ErrorCode::invalid_argument);
+      EXPECT_EQ(catalog.create_topic({.name = "u", .retention = {.bytes = wrong}}).error().code(),
+                ErrorCode::invalid_argument);
+    }
+  }
+  auto catalog = open();
+  EXPECT_EQ((*catalog.find("t"))->retention, (Retention{.ms = 5000, .bytes = 1000}));
+  EXPECT_EQ((*catalog.find("other"))->retention, Retention());
+  ASSERT_TRUE(catalog.alter_topic("t", {.retention_ms = -1, .retention_bytes = -1}));
+  EXPECT_EQ((*catalog.find("t"))->retention, Retention());
+}
+
+TEST_F(CatalogTest, of_the_release_before_is_taken_over_and_keeps_everything_for_ever) {
+  sqlite3* raw = nullptr;
+  ASSERT_EQ(sqlite3_open(path().c_str(), &raw), SQLITE_OK);
+  const char* const before = R"(
+    CREATE TABLE counters (only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+      next_topic INTEGER NOT NULL, next_partition INTEGER NOT NULL);
+    INSERT INTO counters VALUES (1, 2, 4);
+    CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL,
+      first_partition INTEGER NOT NULL, partition_count INTEGER NOT NULL CHECK (partition_count > 0),
+      durable INTEGER NOT NULL, created_ms INTEGER NOT NULL, alive INTEGER NOT NULL);
+    CREATE UNIQUE INDEX topic_names ON topics (name) WHERE alive = 1;
+    INSERT INTO topics VALUES (1, 'old', 1, 3, 1, 1700000000000, 1);
+    PRAGMA application_id = 1296847427;
+    PRAGMA user_version = 1;)";
+  ASSERT_EQ(sqlite3_exec(raw, before, nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(raw);
+  for (int start = 0; start < 2; ++start) {
+    auto catalog = open();
+    const auto topic = catalog.find("old");
+    ASSERT_TRUE(topic && topic->has_value());
+    EXPECT_EQ((*topic)->partition_count, 3U);
+    EXPECT_EQ((*topic)->retention, Retention());
+    const std::string name = "new-" + std::to_string(start);
+    ASSERT_TRUE(catalog.create_topic({.name = name, .retention = {.ms = 7}}));
+  }
+}
+
 TEST_F(CatalogTest, of_a_newer_release_is_refused_with_both_versions) {
   { open(); }
   sqlite3* raw = nullptr;

@@ -42,6 +42,7 @@ TEST(ParseDuration, takes_each_unit) {
   EXPECT_EQ(*parse_duration_ns("100ms"), 100'000'000U);
   EXPECT_EQ(*parse_duration_ns("30s"), 30'000'000'000U);
   EXPECT_EQ(*parse_duration_ns("5m"), 300'000'000'000U);
+  EXPECT_EQ(*parse_duration_ns("7d"), 604'800'000'000'000U);
   EXPECT_EQ(*parse_duration_ns("1h"), 3'600'000'000'000U);
   EXPECT_FALSE(parse_duration_ns("30"));
   EXPECT_FALSE(parse_duration_ns("30 s"));

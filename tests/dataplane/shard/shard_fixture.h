@@ -64,8 +64,9 @@ class ShardFixture : private storage::RecoveryVisitor {
  public:
   static constexpr std::uint32_t topic = 7;
 
-  explicit ShardFixture(std::uint32_t producers = 16, std::uint32_t subscriptions = 16)
-      : producers_max(producers), subscriptions_max(subscriptions) {
+  explicit ShardFixture(std::uint32_t producers = 16, std::uint32_t subscriptions = 16,
+                        const storage::LogOptions& log_options = storage::small_log_options())
+      : disk_log(log_options), producers_max(producers), subscriptions_max(subscriptions) {
     disk_log.observer = this;
     start();
     change(TopicChange::created);

@@ -268,7 +268,7 @@ TEST(Shard, a_subscription_starts_where_it_was_asked_to) {
   EXPECT_EQ(at.subscribe(StartAt::earliest).offset, 0);
   EXPECT_EQ(at.subscribe(StartAt::latest).offset, 30);
   EXPECT_EQ(at.subscribe(StartAt::offset, 15).offset, 15);
-  EXPECT_EQ(at.subscribe(StartAt::offset, 16).offset, 15) << "the batch that holds it";
+  EXPECT_EQ(at.subscribe(StartAt::offset, 16).offset, 16);
   EXPECT_EQ(at.subscribe(StartAt::offset, 30).offset, 30);
   EXPECT_EQ(at.subscribe(StartAt::time, 1004).offset, 12);
   EXPECT_EQ(at.subscribe(StartAt::time, 5000).offset, 30);
@@ -276,6 +276,33 @@ TEST(Shard, a_subscription_starts_where_it_was_asked_to) {
   EXPECT_EQ(at.subscribe(StartAt::offset, -1).status, Status::offset_out_of_range);
   EXPECT_EQ(at.subscribe(StartAt::earliest, 0, 5, 99).status, Status::unknown_topic);
   EXPECT_EQ(at.shard->subscription_count(), 7U);
+}
+
+TEST(Shard, a_log_that_starts_within_a_batch_is_read_from_that_batch_on) {
+  ShardFixture at;
+  for (int i = 0; i < 10; ++i) at.append_next(3, 50, 1000 + i);
+  at.shard->delete_records(base::PartitionId{ShardFixture::topic}, 16);
+  const Event subscribed = at.subscribe(StartAt::earliest);
+  EXPECT_EQ(subscribed.offset, 16);
+  EXPECT_EQ(at.subscribe(StartAt::offset, 15).status, Status::offset_out_of_range);
+  at.credit(subscribed.subscription, 1'000'000, 16);
+  const auto events = at.receive(subscribed.subscription);
+  ASSERT_EQ(events.size(), 5U);
+  EXPECT_EQ(storage::BatchView(events[0].data()).base_offset(), 15);
+  EXPECT_EQ(at.subscribe(StartAt::time, 1000).offset, 16);
+}
+
+TEST(Shard, a_disk_that_is_nearly_full_refuses_appends_by_name) {
+  ShardFixture at(16, 16, storage::sorting_log_options());
+  at.append_next(1);
+  at.disk_log.disk.set_capacity(0);
+  at.disk_log.keep_house();
+  EXPECT_EQ(at.append(make_batch(base::no_producer_id, -1, -1)).status, Status::disk_full);
+  EXPECT_EQ(at.subscribe(StartAt::earliest).status, Status::ok);
+  at.disk_log.disk.set_capacity(1ULL << 40);
+  at.disk_log.now_ns += base::second_ns;
+  at.disk_log.keep_house();
+  EXPECT_EQ(at.append(make_batch(base::no_producer_id, -1, -1)).status, Status::ok);
 }
 
 TEST(Shard, more_subscriptions_than_the_pool_are_refused_until_one_closes) {

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""What is kept and what goes, as seen from outside, and a disk that runs full: a small file system
+of the test's own, on a loop device."""
+
+import contextlib
+import os
+import subprocess
+
+import node
+from node import Node, Skip, case, eventually
+
+LINE_BYTES = 1000
+
+
+def lines(first, count):
+    return "".join(f"{number}:".ljust(LINE_BYTES - 1, "x") + "\n"
+                   for number in range(first, first + count))
+
+
+def numbers(records):
+    return [int(record.split(":", 1)[0]) for record in records]
+
+
+@contextlib.contextmanager
+def small_disk(directory, mib):
+    """An ext4 file system of so many MiB."""
+    if os.geteuid() != 0:
+        raise Skip("mounting a file system takes root")
+    image = os.path.join(directory, "image")
+    mounted = os.path.join(directory, "disk")
+    os.mkdir(mounted)
+    with open(image, "wb") as file:
+        file.truncate(mib << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
+    mount = subprocess.run(["mount", "-o", "loop", image, mounted], capture_output=True, text=True)
+    if mount.returncode != 0:
+        raise Skip(f"no loop device: {mount.stderr.strip()}")
+    try:
+        yield mounted
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+
+
+def offsets(up, topic, partition=0):
+    return up.json("topic", "describe", topic)["offsets"][partition]
+
+
+def shard(up):
+    return up.status()["shards"][0]
+
+
+def produce(up, topic, first, count, *words):
+    return up.run("produce", topic, *words, stdin=lines(first, count))
+
+
+@case
+def old_records_go_and_new_ones_stay(directory):
+    with Node(directory) as up:
+        up.ok("topic", "create", "t", "--retention", "1s")
+        up.ok("topic", "create", "kept")
+        for topic in ("t", "kept"):
+            assert produce(up, topic, 0, 500).returncode == 0
+        assert eventually(lambda: offsets(up, "t")["log_start"] == 500), offsets(up, "t")
+        assert up.consume("t") == []
+        assert numbers(up.consume("kept")) == list(range(500))
+        up.ok("topic", "alter", "t", "--retention", "unlimited")
+        assert produce(up, "t", 500, 100).returncode == 0
+        up.kill_all()
+        up.start()
+        assert numbers(up.consume("t")) == list(range(500, 600))
+        described = up.ok("topic", "describe", "t")
+        assert "unlimited" in described, described
+        # What begins before the log does.
+        early = up.run("consume", "t", "--from", "10", "--exit-at-end")
+        assert early.returncode != 0 and "not in the log" in early.stderr, early
+
+
+@case
+def a_partition_keeps_to_its_size(directory):
+    with small_disk(directory, 320) as disk:
+        with Node(disk) as up:
+            up.ok("topic", "create", "t", "--retention-size", "20MiB")
+            for first in range(0, 400_000, 50_000):
+                run = produce(up, "t", first, 50_000)
+                assert run.returncode == 0, run.stderr
+
+            def is_small():
+                return offsets(up, "t")["bytes"] < 40 << 20
+            assert eventually(is_small), offsets(up, "t")
+            found = numbers(up.consume("t"))
+            assert found == list(range(found[0], 400_000)) and len(found) > 15_000, len(found)
+            assert eventually(lambda: shard(up)["segment_bytes"] < 80 << 20), shard(up)
+
+
+@case
+def a_node_keeps_to_its_size(directory):
+    with Node(directory, "--data-max", "40MiB") as up:
+        for topic in ("a", "b"):
+            for first in range(0, 150_000, 50_000):
+                run = produce(up, topic, first, 50_000)
+                assert run.returncode == 0, run.stderr
+        assert eventually(lambda: shard(up)["segment_bytes"] < 60 << 20), shard(up)
+        for topic in ("a", "b"):
+            found = numbers(up.consume(topic))
+            assert found == list(range(150_000 - len(found), 150_000))
+        assert len(up.consume("b")) > 20_000
+
+
+@case
+def trimmed_records_stay_away(directory):
+    with Node(directory) as up:
+        assert produce(up, "t", 0, 1000).returncode == 0
+        up.ok("topic", "trim", "t", "--before", "600")
+        assert eventually(lambda: offsets(up, "t")["log_start"] == 600), offsets(up, "t")
+        assert numbers(up.consume("t")) == list(range(600, 1000))
+        assert produce(up, "t", 1000, 10).returncode == 0  # durable, and so is what came before
+        up.kill_all()
+        up.start()
+        assert numbers(up.consume("t")) == list(range(600, 1010))
+        assert up.run("topic", "trim", "t", "--before", "1", "--partition", "7").returncode != 0
+        assert up.run("topic", "trim", "nobody", "--before", "1").returncode == 3
+
+
+@case
+def a_full_disk_refuses_writes_and_serves_reads_and_deletions(directory):
+    with small_disk(directory, 256) as disk:
+        with Node(disk) as up:
+            written = 0
+            refusal = None
+            while refusal is None:
+                run = produce(up, "t", written, 10_000, "--timeout", "10s")
+                if run.returncode == 0:
+                    written += 10_000
+                else:
+                    refusal = run.stderr
+                assert written < 300_000, "more than the disk holds"
+            assert "nearly full" in refusal, refusal
+            assert eventually(lambda: shard(up)["disk_low"]), shard(up)
+            assert shard(up)["disk_free_bytes"] > 8 << 20, shard(up)
+            assert "disk low" in up.ok("status")
+            assert any(event["kind"] == "disk_low" for event in up.status()["events"])
+            found = numbers(up.consume("t"))
+            assert found[:written] == list(range(written)), (len(found), written)
+            assert found == list(range(len(found)))
+            # It starts again, refuses again, and can be made less full.
+            up.kill_all()
+            up.start()
+            assert eventually(lambda: shard(up)["disk_low"])
+            assert numbers(up.consume("t")) == found
+            up.ok("topic", "trim", "t", "--before", str(len(found) - 1000))
+            assert eventually(lambda: not shard(up)["disk_low"]), shard(up)
+            run = produce(up, "t", len(found), 1000)
+            assert run.returncode == 0, run.stderr
+            assert numbers(up.consume("t")) == list(range(len(found) - 1000, len(found) + 1000))
+
+
+if __name__ == "__main__":
+    node.main()
