@@ -19,6 +19,7 @@
 #include "dataplane/base/counter.h"
 #include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
+#include "storage/background.h"
 #include "storage/batch.h"
 #include "storage/disk.h"
 #include "storage/file_ring.h"
@@ -40,6 +41,8 @@ struct JournalOptions {
       2'000'000;  // how long bytes nobody waits for may gather before they are written
   std::uint32_t files_ahead = 2;    // prepared before they are needed
   base::Position recover_from = 0;  // where a frame starts; what lies before it is had elsewhere
+  Background* background =
+      &inline_background;  // of start-up and housekeeping; outlives the journal
 };
 
 // What recovery finds, in journal order. Called before open() returns.

@@ -45,7 +45,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   static constexpr std::uint64_t room_bytes_max =
       batch_bytes_max;  // append_room_bytes says no more
   static constexpr std::uint32_t read_buffers_max = 64;
-  static constexpr std::uint32_t read_window_bytes = 256 * 1024;
+  // What is read at a place looked for, and at most of what follows, each time twice as much.
+  static constexpr std::uint32_t read_window_bytes = 128 * 1024;
+  static constexpr std::uint32_t read_window_bytes_max = batch_bytes_max;
 
   // How long and how much of a partition is kept. Whole batches and segments go, the oldest first.
   struct Retention {
@@ -243,8 +245,10 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   ReadStatus read_index(const Segment& segment, Cursor& cursor);
   const std::byte* fetch(const Source& source, std::uint64_t position, std::uint32_t bytes,
                          std::uint32_t& buffer, ReadStatus& status);
-  // narrow: only the blocks of these bytes, after a wider read failed.
-  void start_read(const Source& source, std::uint64_t position, std::uint32_t bytes, bool narrow);
+  // window_bytes: how much to read if the source has it; 0: only the blocks of these bytes, after a
+  // wider read failed.
+  void start_read(const Source& source, std::uint64_t position, std::uint32_t bytes,
+                  std::uint32_t window_bytes);
   void read_ahead(const Source& source, ReadBuffer& buffer, std::uint64_t position,
                   std::uint64_t end);
   bool is_sound(std::uint32_t buffer, const std::byte* batch, std::uint64_t position,

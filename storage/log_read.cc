@@ -229,10 +229,10 @@ Log::ReadStatus Log::read_index(const Segment& segment, Cursor& cursor) {
   return ReadStatus::ready;
 }
 
-// A reader that is past the middle of what was read will soon want what follows.
+// Whoever reads one window will soon want the next.
 void Log::read_ahead(const Source& source, ReadBuffer& buffer, std::uint64_t position,
                      std::uint64_t end) {
-  if (buffer.was_read_ahead || position < buffer.position + buffer.bytes / 2) return;
+  if (buffer.was_read_ahead) return;
   buffer.was_read_ahead = true;
   const std::uint64_t loaded_end = buffer.position + buffer.bytes;
   while (position + batch_header_bytes <= std::min(loaded_end, end)) {
@@ -242,7 +242,8 @@ void Log::read_ahead(const Source& source, ReadBuffer& buffer, std::uint64_t pos
     if (position + bytes > loaded_end) break;
     position += bytes;
   }
-  if (position < end) start_read(source, position, 1, false);
+  if (position >= end) return;
+  start_read(source, position, 1, std::min(2 * buffer.bytes, read_window_bytes_max));
 }
 
 // --- buffers ---
@@ -265,7 +266,7 @@ const std::byte* Log::fetch(const Source& source, std::uint64_t position, std::u
         return nullptr;
       }
       candidate.state = ReadBuffer::State::empty;
-      start_read(source, position, bytes, true);
+      start_read(source, position, bytes, 0);
       return nullptr;
     }
     candidate.last_used = ++use_count_;
@@ -273,7 +274,7 @@ const std::byte* Log::fetch(const Source& source, std::uint64_t position, std::u
     status = ReadStatus::ready;
     return candidate.memory.data() + (position - candidate.position);
   }
-  start_read(source, position, bytes, false);
+  start_read(source, position, bytes, read_window_bytes);
   return nullptr;
 }
 
@@ -288,7 +289,7 @@ bool Log::is_sound(std::uint32_t buffer, const std::byte* batch, std::uint64_t p
 }
 
 void Log::start_read(const Source& source, std::uint64_t position, std::uint32_t bytes,
-                     bool narrow) {
+                     std::uint32_t window_bytes) {
   ReadBuffer* oldest = nullptr;
   for (std::uint32_t i = 0; i < options_.read_buffers; ++i) {
     ReadBuffer& candidate = buffers_[i];
@@ -300,8 +301,7 @@ void Log::start_read(const Source& source, std::uint64_t position, std::uint32_t
   if (oldest == nullptr) return;  // all in use; asked again when one completes or is given back
   const std::uint64_t first = base::align_down(position, block_bytes);
   const std::uint64_t needed_end = base::align_up(position + bytes, block_bytes);
-  const std::uint64_t wanted_end =
-      narrow ? needed_end : std::min(first + read_window_bytes, source.end);
+  const std::uint64_t wanted_end = std::min(first + window_bytes, source.end);
   oldest->state = ReadBuffer::State::reading;
   oldest->failed = false;
   oldest->of_journal = source.of_journal;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/base/check.h"
 #include "storage/block_buffer.h"
@@ -24,6 +25,7 @@ Recovery::Recovery(const JournalOptions& options, const Superblock& superblock, 
       files_(files),
       tail_(tail),
       visitor_(visitor),
+      background_(*options.background),
       seed_(journal_seed(options.cluster_id, options.shard)),
       boundary_bytes_(std::min(options.file_bytes, options.tail_bytes)),
       limit_(std::min(base::align_down(superblock.head, files.file_bytes()) + files.ring_bytes(),
@@ -51,7 +53,8 @@ base::Result<Recovery::Recovered> Recovery::run() {
   // The tail ring holds the last tail_.size() bytes of what was loaded, and of those only what was
   // loaded in one run is whole.
   load(std::min(at, limit_));
-  const base::Position oldest = loaded_to_ - std::min<std::uint64_t>(loaded_to_, tail_.size());
+  const base::Position filled_to = std::max(loaded_to_, ahead_from_ + ahead_bytes_);
+  const base::Position oldest = filled_to - std::min<std::uint64_t>(filled_to, tail_.size());
   return Recovered{.end = at,
                    .tail_from = std::max(loaded_from_, oldest),
                    .last_header_crc = previous_header_crc_.value_or(0)};
@@ -82,6 +85,7 @@ base::Position Recovery::scan() {
 // --- frames that continue the journal ---
 
 Recovery::Frame Recovery::read_frame(base::Position at) {
+  needed_from_ = at;
   load(at + block_bytes);
   if (is_unreadable(at, at + block_bytes)) return {.fault = Fault::unreadable, .header = {}};
   Frame frame;
@@ -205,7 +209,10 @@ base::Position Recovery::pass_damage(base::Position at, const Frame& frame) {
   }
   if (salvaged_to < to) visitor_.on_damage(nullptr, salvaged_to, to);
   previous_header_crc_.reset();
-  if (to > loaded_to_) loaded_from_ = loaded_to_ = to;
+  if (to > loaded_to_) {
+    forget_ahead();
+    loaded_from_ = loaded_to_ = to;
+  }
   return to;
 }
 
@@ -311,13 +318,41 @@ const Recovery::Candidate* Recovery::next_candidate(base::Position at,
 void Recovery::load(base::Position to) {
   while (loaded_to_ < to) {
     const base::Position boundary = base::align_down(loaded_to_, boundary_bytes_) + boundary_bytes_;
-    const std::uint64_t bytes =
-        std::min({read_bytes, boundary - loaded_to_, load_limit_ - loaded_to_});
+    std::uint64_t bytes = std::min({read_bytes, boundary - loaded_to_, load_limit_ - loaded_to_});
     CHECK(bytes != 0);
-    read_blocks(loaded_to_, {tail_at(loaded_to_), bytes}, true);
+    bool is_there = false;
+    if (ahead_bytes_ != 0) {
+      background_.wait();
+      CHECK(ahead_from_ == loaded_to_);
+      bytes = std::exchange(ahead_bytes_, 0);
+      is_there = !ahead_failed_;
+    }
+    if (!is_there) read_blocks(loaded_to_, {tail_at(loaded_to_), bytes}, true);
     loaded_to_ += bytes;
+    read_ahead();
     visitor_.on_progress(loaded_to_ - superblock_.head, limit_ - superblock_.head);
   }
+}
+
+// The next chunk, while this one is looked at.
+void Recovery::read_ahead() {
+  const base::Position boundary = base::align_down(loaded_to_, boundary_bytes_) + boundary_bytes_;
+  const std::uint64_t bytes =
+      std::min({read_bytes, boundary - loaded_to_, load_limit_ - loaded_to_});
+  if (bytes == 0 || loaded_to_ + bytes > needed_from_ + tail_.size()) return;
+  ahead_from_ = loaded_to_;
+  ahead_bytes_ = bytes;
+  background_.run([this] {
+    const std::span<std::byte> into(tail_at(ahead_from_), ahead_bytes_);
+    const auto read = disk_.read_now(files_.file(ahead_from_), files_.offset(ahead_from_), into);
+    ahead_failed_ = !read.has_value();
+  });
+}
+
+void Recovery::forget_ahead() {
+  if (ahead_bytes_ == 0) return;
+  background_.wait();
+  ahead_bytes_ = 0;
 }
 
 // Blocks that the device cannot read are zeros in `into`.

@@ -25,6 +25,7 @@
 #include <span>
 #include <vector>
 
+#include "storage/background.h"
 #include "storage/file_ring.h"
 #include "storage/frame.h"
 #include "storage/journal.h"
@@ -43,6 +44,9 @@ class Recovery {
   // Begins at superblock.head, which here need not be a file's start.
   Recovery(const JournalOptions& options, const Superblock& superblock, Disk& disk, FileRing& files,
            std::span<std::byte> tail, RecoveryVisitor& visitor);
+  ~Recovery() { forget_ahead(); }
+  Recovery(const Recovery&) = delete;
+  Recovery& operator=(const Recovery&) = delete;
 
   base::Result<Recovered> run();
   // The same over a part that is known to be durable: whole frames from superblock.head on, as many
@@ -88,6 +92,8 @@ class Recovery {
   const Candidate* next_candidate(base::Position at, std::uint64_t generation_min) const;
 
   void load(base::Position to);
+  void read_ahead();
+  void forget_ahead();
   void read_blocks(base::Position at, std::span<std::byte> into, bool remember_unreadable);
   bool is_unreadable(base::Position first, base::Position last) const;
   std::byte* tail_at(base::Position position) const {
@@ -100,6 +106,7 @@ class Recovery {
   FileRing& files_;
   std::span<std::byte> tail_;
   RecoveryVisitor& visitor_;
+  Background& background_;
 
   std::uint32_t seed_;
   std::uint64_t boundary_bytes_;
@@ -110,6 +117,11 @@ class Recovery {
   std::optional<std::uint32_t> previous_header_crc_;
   base::Position previous_at_ = 0;
   std::uint64_t generation_ = 0;
+
+  base::Position needed_from_ = 0;  // what lies before it in the tail ring may go
+  base::Position ahead_from_ = 0;   // being read into the tail ring; 0 bytes: nothing is
+  std::uint64_t ahead_bytes_ = 0;
+  bool ahead_failed_ = false;
 
   base::Position loaded_from_ = 0;
   base::Position loaded_to_ = 0;

@@ -26,13 +26,18 @@ Segment segment_of(const SegmentFile& file, const SegmentEntry& entry) {
           .max_timestamp_ms = entry.max_timestamp_ms};
 }
 
-SegmentWriter::SegmentWriter(Disk& disk, std::uint32_t journal_seed)
-    : disk_(disk), seed_(journal_seed), staging_(write_bytes) {}
+SegmentWriter::SegmentWriter(Disk& disk, std::uint32_t journal_seed, Background& background)
+    : disk_(disk),
+      seed_(journal_seed),
+      background_(background),
+      staging_(write_bytes),
+      writing_(write_bytes) {}
 
 // What cannot be removed is by the next start.
 void SegmentWriter::abandon() {
   if (!started_) return;
   started_ = false;
+  background_.wait();
   static_cast<void>(disk_.remove(unfinished_segment_name));
   disk_.close(file_);
 }
@@ -111,14 +116,19 @@ base::Result<void> SegmentWriter::write_out() {
                                               (written_ + at) / crc_block_bytes,
                                               staging_.span().subspan(at, count)));
   }
-  if (auto written =
-          disk_.write_now(file_, segment_data_at + written_, staging_.span().first(padded));
-      !written) {
-    return written;
-  }
+  if (auto written = take_written(); !written) return written;
+  std::swap(staging_, writing_);
+  background_.run([this, at = segment_data_at + written_, padded] {
+    written_result_ = disk_.write_now(file_, at, writing_.span().first(padded));
+  });
   written_ += padded;
   staged_ = 0;
   return {};
+}
+
+base::Result<void> SegmentWriter::take_written() {
+  background_.wait();
+  return std::exchange(written_result_, {});
 }
 
 base::Result<SegmentFile> SegmentWriter::finish(std::vector<PartitionState> partitions,
@@ -127,6 +137,7 @@ base::Result<SegmentFile> SegmentWriter::finish(std::vector<PartitionState> part
   if (staged_ != 0) {
     if (auto written = write_out(); !written) return written.error();
   }
+  if (auto written = take_written(); !written) return written.error();
   meta_.partitions = std::move(partitions);
   meta_.producers = std::move(producers);
   header_.data_bytes = written_;

@@ -9,6 +9,7 @@
 
 #include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
+#include "storage/background.h"
 #include "storage/block_buffer.h"
 #include "storage/disk.h"
 #include "storage/segment.h"
@@ -29,7 +30,11 @@ Segment segment_of(const SegmentFile& file, const SegmentEntry& entry);
 
 class SegmentWriter {
  public:
-  SegmentWriter(Disk& disk, std::uint32_t journal_seed);
+  // background: writes what is full while more is added.
+  SegmentWriter(Disk& disk, std::uint32_t journal_seed, Background& background);
+  ~SegmentWriter() { background_.wait(); }
+  SegmentWriter(const SegmentWriter&) = delete;
+  SegmentWriter& operator=(const SegmentWriter&) = delete;
   // identity: cluster, shard, number, from and to; the rest is found out.
   base::Result<void> start(const SegmentFileHeader& identity, std::uint64_t data_bytes_max);
   // Partitions in rising order, and the offsets of each; a gap in them begins another segment.
@@ -43,13 +48,17 @@ class SegmentWriter {
   void begin_segment(base::PartitionId partition, base::Offset first_offset);
   void index_batch(std::int64_t max_timestamp_ms, base::Offset base_offset);
   base::Result<void> write_out();
+  base::Result<void> take_written();
   base::Result<void> write_meta();
   SegmentEntry& segment() { return meta_.segments.back(); }
   std::uint64_t position() const { return segment_data_at + written_ + staged_; }
 
   Disk& disk_;
   std::uint32_t seed_;
+  Background& background_;
   BlockBuffer staging_;
+  BlockBuffer writing_;  // by the background
+  base::Result<void> written_result_;
   FileId file_{};
   bool started_ = false;
   SegmentFileHeader header_;

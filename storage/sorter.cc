@@ -24,7 +24,9 @@ Sorter::Sorter(const SorterOptions& options, Disk& disk, Journal& journal, Segme
 base::Result<bool> Sorter::step(std::uint64_t now_ns) {
   if (auto looked = look_at_space(now_ns); !looked) return looked.error();
   if (now_ns < retry_at_ns_) return false;
+  if (rests(now_ns)) return false;
   auto worked = work();
+  worked_at_ns_ = worked && *worked ? now_ns : 0;
   if (worked) {
     link_.stuck.set(0);
     return worked;
@@ -33,6 +35,20 @@ base::Result<bool> Sorter::step(std::uint64_t now_ns) {
   link_.stuck.set(1);
   retry_at_ns_ = now_ns + retry_ns;
   return worked;
+}
+
+// After each bit of work it rests, the longer the emptier the journal is: so that the device is the
+// appends' as long as they leave it time. The fuller half is sorted without a rest.
+bool Sorter::rests(std::uint64_t now_ns) {
+  if (now_ns < rest_until_ns_) return true;
+  if (worked_at_ns_ == 0 || !options_.is_paced) return false;
+  const std::uint64_t took_ns = now_ns - std::exchange(worked_at_ns_, 0);
+  const JournalOptions& journal = journal_.options();
+  const std::uint64_t eighths =
+      (link_.durable.get() - link_.sorted_to.get()) * 8 / (journal.file_bytes * journal.files_max);
+  const std::uint64_t times = eighths < 5 ? 3 : eighths < 6 ? 1 : 0;
+  rest_until_ns_ = now_ns + std::min(times * took_ns, rest_max_ns);
+  return now_ns < rest_until_ns_;
 }
 
 // Once low, it stays so until a quarter more is free.
@@ -170,7 +186,8 @@ base::Result<void> Sorter::plan() {
                        base::raw(journal_.options().shard));
   }
   written_ = 0;
-  writer_ = std::make_unique<SegmentWriter>(disk_, store_.journal_seed());
+  writer_ =
+      std::make_unique<SegmentWriter>(disk_, store_.journal_seed(), *journal_.options().background);
   if (auto started = writer_->start({.cluster_id = journal_.options().cluster_id,
                                      .shard = base::raw(journal_.options().shard),
                                      .number = store_.next_number(),

@@ -38,6 +38,7 @@ struct SorterOptions {
   // Kept free on the device: below it nothing is appended. 0: a twentieth of it, two passes at
   // least, 1 GiB at most.
   std::uint64_t reserve_bytes = 0;
+  bool is_paced = false;  // leaves the device time for appends
 };
 
 class Sorter final : private RecoveryVisitor {
@@ -52,6 +53,7 @@ class Sorter final : private RecoveryVisitor {
   static constexpr std::uint64_t retry_ns = 1'000'000'000;
   static constexpr std::uint64_t write_bytes_per_step = 1ULL << 20;
   static constexpr std::uint64_t space_interval_ns = 100'000'000;
+  static constexpr std::uint64_t rest_max_ns = 200'000'000;
 
   enum class State : std::uint8_t { idle, asking, writing };
   struct Entry {
@@ -90,6 +92,7 @@ class Sorter final : private RecoveryVisitor {
   void on_progress(std::uint64_t /*done*/, std::uint64_t /*total*/) override {}
 
   base::Result<bool> work();
+  bool rests(std::uint64_t now_ns);
   base::Result<void> look_at_space(std::uint64_t now_ns);
   bool wants_pass() const;
   void scan();
@@ -118,6 +121,8 @@ class Sorter final : private RecoveryVisitor {
 
   State state_ = State::idle;
   std::uint64_t retry_at_ns_ = 0;
+  std::uint64_t worked_at_ns_ = 0;  // 0: the last step did nothing
+  std::uint64_t rest_until_ns_ = 0;
   std::uint64_t space_at_ns_ = 0;
   bool may_write_ = true;  // half of the reserve is not the sorter's either
   Known known_;            // as of the store's checkpoint

@@ -36,6 +36,7 @@ storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard,
   log.sorter.start_bytes = options.journal_bytes / 2;
   if (options.data_bytes_max != 0) log.sorter.bytes_max = options.data_bytes_max / core_count;
   log.sorter.reserve_bytes = options.disk_reserve_bytes;
+  log.sorter.is_paced = true;
   return log;
 }
 
@@ -102,6 +103,7 @@ void CoreThread::tear_down() {
   log_ = nullptr;
   core_.reset();
   kernel_ports_.clear();
+  housekeepers_.reset();
   disk_.reset();
   uring_.reset();
   if (parts_.dpdk != nullptr) parts_.dpdk->unregister_thread();
@@ -213,6 +215,8 @@ base::Result<void> CoreThread::open_shard() {
   Rebuild rebuild(*producers_, parts_.region, parts_.region.cores[base::raw(id_)]);
   storage::LogOptions options = log_options(parts_.options, id, parts_.core_count);
   options.journal.cluster_id = parts_.cluster_id;
+  housekeepers_ = std::make_unique<storage::Housekeepers>(parts_.options.cpus);
+  options.journal.background = housekeepers_.get();
   auto log = storage::Log::open(options, *disk_, arena_, &rebuild);
   if (!log) return log.error();
   producers_->finish_recovery(clock_.monotonic_ns());
@@ -254,9 +258,9 @@ base::Result<void> CoreThread::prepare_at_start() {
   return {};
 }
 
-base::Result<bool> CoreThread::keep_house() {
+base::Result<bool> CoreThread::keep_house(std::uint64_t now_ns) {
   if (log_ == nullptr) return false;
-  return log_->keep_house(clock_.monotonic_ns());
+  return log_->keep_house(now_ns);
 }
 
 }  // namespace millrace::core

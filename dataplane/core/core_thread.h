@@ -17,6 +17,7 @@
 #include "dataplane/port/eth_device.h"
 #include "dataplane/port/kernel_udp_port.h"
 #include "storage/disk.h"
+#include "storage/housekeepers.h"
 
 namespace millrace::core {
 
@@ -58,7 +59,7 @@ class CoreThread {
   const std::string& failure() const { return failure_; }
   bool is_serving() const { return core_ != nullptr && core_->is_serving(); }
   // Housekeeping: prepares journal files and sorts. True when there is more to do at once.
-  base::Result<bool> keep_house();
+  base::Result<bool> keep_house(std::uint64_t now_ns);
 
  private:
   base::Result<void> start();
@@ -76,6 +77,7 @@ class CoreThread {
   std::unique_ptr<base::Uring> uring_;
   base::SystemClock clock_;
   std::unique_ptr<storage::Disk> disk_;
+  std::unique_ptr<storage::Housekeepers> housekeepers_;
   std::vector<std::unique_ptr<port::Port>> kernel_ports_;
   std::vector<port::Port*> ports_;
   std::unique_ptr<shard::ProducerTable> producers_;

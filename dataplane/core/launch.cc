@@ -242,11 +242,12 @@ base::Result<void> Node::start_cores(NodeParts& parts) {
 }
 
 base::Result<void> Node::keep_house() {
+  base::SystemClock clock;
   while (stop_requested.get() == 0) {
     bool worked = false;
     bool serving = true;
     for (const auto& core : cores_) {
-      auto kept = core->keep_house();
+      auto kept = core->keep_house(clock.monotonic_ns());
       // The journal goes on with the files it has and refuses by name when they are full.
       if (!kept) {
         region_.failure.set(kept.error().message());

@@ -109,6 +109,32 @@ void declare_throughput(CLI::App& app, BenchOptions& to) {
   throughput->callback([&to] { to.verb = Verb::throughput; });
 }
 
+void declare_at_rest(CLI::App& app, BenchOptions& to) {
+  const auto declare = [&](const char* name, const char* description, Verb which) {
+    auto* verb = app.add_subcommand(name, description);
+    verb->add_option("--bytes", to.bytes, "At rest [4 GiB, 2 GiB or 100 GiB, as suits]")
+        ->check(CLI::Range(std::uint64_t{1} << 26, std::uint64_t{1} << 44))
+        ->type_name("N");
+    verb->add_option("--rounds", to.rounds, "Rounds that are counted; one more goes before [5]")
+        ->check(CLI::Range(1, 1000))
+        ->type_name("N");
+    verb->add_option_function<std::string>(
+            "-o,--output", [&to](const std::string& format) { to.json = format == "json"; },
+            "table or json")
+        ->check(CLI::IsMember({"table", "json"}).description(""))
+        ->type_name("FORMAT");
+    verb->callback([&to, which] { to.verb = which; });
+    return verb;
+  };
+  declare("recovery", "Start on a full journal, beside bare reads of its files", Verb::recovery);
+  declare("cold-read", "Read a partition from its segments, beside bare reads of their files",
+          Verb::cold_read);
+  auto* start = declare("start", "Start with much in segments (holes take no disk)", Verb::start);
+  start->add_option("--partitions", to.partitions, "That hold it [10000]")
+      ->check(CLI::Range(1U, 32'768U))
+      ->type_name("N");
+}
+
 // The other end of a floor; what EchoProcess starts.
 void declare_echo(CLI::App& app, BenchOptions& to) {
   auto* echo = app.add_subcommand("echo", "");
@@ -131,6 +157,7 @@ int parse_command_line(int argc, const char* const* argv, BenchOptions& options)
   declare_floor(app, options);
   declare_rtt(app, options);
   declare_throughput(app, options);
+  declare_at_rest(app, options);
   declare_echo(app, options);
   try {
     app.parse(argc, argv);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/cli/node_access.h"
+#include "perf/bench/at_rest.h"
 #include "perf/bench/command_line.h"
 #include "perf/bench/echo.h"
 #include "perf/bench/interrupt.h"
@@ -28,7 +29,10 @@ int run(int argc, char** argv) {
     return echoed ? exit_ok : fail(echoed.error());
   }
   if (const auto completed = complete_options(options); !completed) return fail(completed.error());
-  const auto report = options.verb == Verb::floor ? run_floor(options) : run_node_bench(options);
+  const bool with_node = options.verb == Verb::rtt || options.verb == Verb::throughput;
+  const auto report = with_node                     ? run_node_bench(options)
+                      : options.verb == Verb::floor ? run_floor(options)
+                                                    : run_at_rest(options);
   if (!report) return fail(report.error());
   if (options.json) {
     cli::print_json(to_json(*report));

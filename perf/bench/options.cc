@@ -1,6 +1,7 @@
 // BenchOptions: see options.h.
 #include "perf/bench/options.h"
 
+#include "dataplane/base/units.h"
 #include "perf/bench/cpus.h"
 
 namespace millrace::bench {
@@ -32,6 +33,15 @@ std::uint64_t default_count(const BenchOptions& options) {
 }  // namespace
 
 base::Result<void> complete_options(BenchOptions& options) {
+  const bool at_rest = options.verb == Verb::recovery || options.verb == Verb::cold_read ||
+                       options.verb == Verb::start;
+  if (at_rest && options.bytes == 0) {
+    options.bytes = options.verb == Verb::recovery    ? 4 * base::gib
+                    : options.verb == Verb::cold_read ? 2 * base::gib
+                                                      : 100 * base::gib;
+  }
+  if (options.verb == Verb::start && options.partitions == 1) options.partitions = 10'000;
+  if (at_rest) return {};
   if (options.count == 0) options.count = default_count(options);
   if (options.count < options.rounds) options.rounds = static_cast<std::uint32_t>(options.count);
   const bool needs_node = options.verb == Verb::rtt || options.verb == Verb::throughput;

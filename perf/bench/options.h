@@ -8,7 +8,7 @@
 
 namespace millrace::bench {
 
-enum class Verb : std::uint8_t { floor, rtt, throughput, echo };
+enum class Verb : std::uint8_t { floor, rtt, throughput, recovery, cold_read, start, echo };
 enum class Path : std::uint8_t { memif, udp };
 enum class FloorOf : std::uint8_t { ring, memif, udp, disk };
 enum class Ack : std::uint8_t { memory, durable };
@@ -22,6 +22,7 @@ struct BenchOptions {
   std::uint64_t count = 0;         // of all rounds together; 0: what suits the verb
   std::uint32_t rounds = 5;
   std::uint32_t partitions = 1;
+  std::uint64_t bytes = 0;        // at rest: of the journal or of segments; 0: what suits the verb
   std::uint32_t batch_bytes = 0;  // 0: one packet
   std::uint64_t rate = 0;         // records a second; 0: as many as acknowledgements allow
   std::uint32_t write_bytes = 1 << 20;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/base/units.h"
 #include "perf/bench/cpus.h"
 
 namespace millrace::bench {
@@ -19,7 +20,14 @@ namespace {
 using Row = std::pair<std::string, std::string>;
 
 bool is_floor(const Report& report) { return report.options.verb == Verb::floor; }
-bool is_bulk(const Report& report) { return report.options.verb == Verb::throughput; }
+bool is_bulk(const Report& report) {
+  return report.options.verb == Verb::throughput || is_at_rest(report.options.verb);
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  return bytes >= base::gib ? fmt::format("{} GiB", bytes / base::gib)
+                            : fmt::format("{} MiB", bytes / base::mib);
+}
 
 const char* path_name(const Report& report) {
   return is_floor(report) ? name(report.options.floor_of) : name(report.options.path);
@@ -50,6 +58,14 @@ std::string cpu_text(int cpu) { return cpu == cpu_any ? "any" : std::to_string(c
 std::string title(const Report& report) {
   const BenchOptions& options = report.options;
   if (is_floor(report)) return fmt::format("floor of {}: {}", path_name(report), report.floor_name);
+  if (options.verb == Verb::start) {
+    return fmt::format("start with {} partitions and {} in segments", options.partitions,
+                       human_bytes(options.bytes));
+  }
+  if (is_at_rest(options.verb)) {
+    return fmt::format("{} of {}", options.verb == Verb::recovery ? "recovery" : "cold read",
+                       human_bytes(options.bytes));
+  }
   const char* verb = is_bulk(report) ? "throughput" : "round trip, one record at a time,";
   return fmt::format("{} over {}, acknowledged {}, {} B records", verb, path_name(report),
                      options.ack == Ack::memory ? "in memory" : "durable", options.size_bytes);
@@ -59,6 +75,7 @@ void add_latencies(const Report& report, std::vector<Row>& rows) {
   static const std::vector<std::pair<const char*, double>> shares = {
       {"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}, {"p99.99", 0.9999}, {"max", 1}};
   const bool compared = report.floor && !is_bulk(report);
+  if (report.result.latency_ns.count() == 0) return;
   for (const auto& [label, share] : shares) {
     std::string text = fmt::format("{:>10}", human_ns(report.result.latency_ns.quantile(share)));
     if (compared) {
@@ -96,6 +113,10 @@ void add_rates(const Report& report, std::vector<Row>& rows) {
 
 }  // namespace
 
+bool is_at_rest(Verb verb) {
+  return verb == Verb::recovery || verb == Verb::cold_read || verb == Verb::start;
+}
+
 std::optional<double> limit_records_per_s(const Report& report) {
   if (!report.floor || !report.in_memory) return std::nullopt;
   const double disk = report.floor->bytes_per_s() / std::max(1U, report.options.size_bytes);
@@ -108,7 +129,7 @@ json to_json(const Report& report) {
   const bool compared = report.floor && !is_bulk(report);
   const auto limit = limit_records_per_s(report);
   json out = {
-      {"path", path_name(report)},
+      {"path", is_at_rest(options.verb) ? json() : json(path_name(report))},
       {"ack", is_floor(report) ? json() : json(name(options.ack))},
       {"size_bytes", options.size_bytes},
       {"count", report.result.count},
@@ -125,6 +146,8 @@ json to_json(const Report& report) {
       {"target_records_per_s", options.rate == 0 ? json() : json(options.rate)},
       {"batch_bytes", is_bulk(report) ? json(options.batch_bytes) : json()},
       {"frame_bytes", report.frame_bytes == 0 ? json() : json(report.frame_bytes)},
+      {"bytes", options.bytes == 0 ? json() : json(options.bytes)},
+      {"partition_bytes", report.partition_bytes == 0 ? json() : json(report.partition_bytes)},
       {"packets_repaired", report.packets_repaired ? json(*report.packets_repaired) : json()},
       {"floor", report.floor_name.empty() ? json() : json(report.floor_name)},
       {"live_path", report.live_path.empty() ? json() : json(report.live_path)},
@@ -164,7 +187,10 @@ std::string to_table(const Report& report) {
   add_rates(report, rows);
   if (!is_bulk(report) && report.floor) rows.emplace_back("floor", report.floor_name);
   std::string counted = fmt::format("{} in {} rounds", report.result.count, options.rounds);
-  if (is_bulk(report)) {
+  if (report.partition_bytes != 0) {
+    rows.emplace_back("memory", fmt::format("{} B a partition", report.partition_bytes));
+  }
+  if (options.verb == Verb::throughput) {
     counted += fmt::format(
         ", {} partitions, batches of {}", options.partitions,
         options.batch_bytes == 0 ? "one packet" : fmt::format("{} B", options.batch_bytes));
@@ -179,9 +205,11 @@ std::string to_table(const Report& report) {
   }
   if (!report.live_path.empty()) rows.emplace_back("path", report.live_path);
   if (!report.memory.empty()) rows.emplace_back("memory", report.memory);
-  rows.emplace_back("processors",
-                    fmt::format("client {}, {} {}", cpu_text(options.client_cpu),
-                                is_floor(report) ? "echo" : "node", cpu_text(options.node_cpu)));
+  if (!is_at_rest(options.verb)) {
+    rows.emplace_back("processors",
+                      fmt::format("client {}, {} {}", cpu_text(options.client_cpu),
+                                  is_floor(report) ? "echo" : "node", cpu_text(options.node_cpu)));
+  }
   std::size_t width = 0;
   for (const auto& [label, text] : rows) width = std::max(width, label.size());
   std::string out = title(report) + "\n";

@@ -23,7 +23,11 @@ struct Report {
   std::string device = {};                             // under the data
   std::string memory = {};                             // huge or ordinary pages
   std::string live_path = {};                          // of the client's port
+  std::uint64_t partition_bytes = 0;                   // start: memory that the node took for each
 };
+
+// Recovery, cold reads and starts, which need no node.
+bool is_at_rest(Verb verb);
 
 // What the target compares with: the lesser of the figure in memory and what the disk floor writes,
 // as records of this size each second; empty without a floor to compare with.
