@@ -13,7 +13,7 @@
 namespace millrace::storage {
 namespace {
 
-constexpr std::uint64_t read_bytes = 2 * base::mib;
+constexpr std::uint64_t read_bytes = 8 * base::mib;
 
 }  // namespace
 
