@@ -33,16 +33,15 @@ Log::ReadStatus Log::read(std::uint32_t slot, Cursor& cursor, std::uint32_t max_
   if (cursor.offset >= partition.log_end) {
     return cursor.offset == partition.log_end ? ReadStatus::at_end : ReadStatus::out_of_range;
   }
-  const bool is_looked_up = cursor.place.valid() || cursor.found || cursor.skip_bytes != 0;
-  if (!is_looked_up && cursor.offset < partition.log_start) return ReadStatus::out_of_range;
   const ReadStatus status = cursor.offset < partition.journal_start
                                 ? read_segment(partition, cursor, max_bytes, slice)
                                 : read_journal(partition, cursor, max_bytes, slice);
-  // What is missing below the log's start is missed by nobody.
-  if (status == ReadStatus::damaged && cursor.offset < partition.log_start) {
-    return ReadStatus::out_of_range;
-  }
-  return status;
+  if (cursor.offset >= partition.log_start) return status;
+  // The batch in which the log starts is read from its beginning; what is missing before it is
+  // missed by nobody.
+  const bool holds_start =
+      status == ReadStatus::ready && slice.base_offset + slice.record_count > partition.log_start;
+  return holds_start || status == ReadStatus::pending ? status : ReadStatus::out_of_range;
 }
 
 Log::ReadStatus Log::read_journal(const Partition& partition, Cursor& cursor,

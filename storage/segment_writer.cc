@@ -11,6 +11,8 @@ namespace millrace::storage {
 namespace {
 
 constexpr std::uint64_t write_bytes = base::mib;
+// What the device holds back in its cache delays whoever flushes next.
+constexpr std::uint64_t flush_bytes = 4 * base::mib;
 static_assert(write_bytes % crc_block_bytes == 0);
 
 }  // namespace
@@ -118,10 +120,12 @@ base::Result<void> SegmentWriter::write_out() {
   }
   if (auto written = take_written(); !written) return written;
   std::swap(staging_, writing_);
-  background_.run([this, at = segment_data_at + written_, padded] {
-    written_result_ = disk_.write_now(file_, at, writing_.span().first(padded));
-  });
+  const std::uint64_t at = segment_data_at + written_;
   written_ += padded;
+  background_.run([this, at, padded, flushes = written_ % flush_bytes == 0] {
+    written_result_ = disk_.write_now(file_, at, writing_.span().first(padded));
+    if (written_result_ && flushes) written_result_ = disk_.flush_now(file_);
+  });
   staged_ = 0;
   return {};
 }

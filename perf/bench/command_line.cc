@@ -103,6 +103,9 @@ void declare_throughput(CLI::App& app, BenchOptions& to) {
   throughput->add_option("--batch-bytes", to.batch_bytes, "Of a batch; 0: one packet [0]")
       ->check(CLI::Range(0U, 1024U * 1024U))
       ->type_name("N");
+  throughput->add_flag("--sorted", to.sorted,
+                       "With --self: a node that sorts its journal all the time takes turns with "
+                       "one that never does");
   throughput->add_option("--rate", to.rate, "Records a second; 0: as many as are acknowledged [0]")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1'000'000'000}))
       ->type_name("N");

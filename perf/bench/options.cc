@@ -57,6 +57,10 @@ base::Result<void> complete_options(BenchOptions& options) {
   if (options.memory_only && (options.ack == Ack::durable || !options.self)) {
     return Error(ErrorCode::invalid_argument, "--memory-only goes with --self --ack memory");
   }
+  if (options.sorted && (!options.self || options.ack != Ack::durable || options.with_floor)) {
+    return Error(ErrorCode::invalid_argument,
+                 "--sorted goes with --self --ack durable and without --with-floor");
+  }
   const CpuPair cpus = choose_cpus();
   if (options.client_cpu == -1) options.client_cpu = cpus.client;
   if (options.node_cpu == -1) options.node_cpu = cpus.node;

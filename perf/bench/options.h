@@ -28,6 +28,8 @@ struct BenchOptions {
   std::uint32_t write_bytes = 1 << 20;
   bool self = false;
   bool with_floor = false;
+  bool sorted = false;  // throughput: a journal so small that it is sorted all the time, and beside
+                        // it one so large that it never is
   bool memory_only = false;
   bool laptop = false;
   bool json = false;

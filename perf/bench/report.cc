@@ -95,6 +95,15 @@ void add_rates(const Report& report, std::vector<Row>& rows) {
                                                   human_rate(report.sequential->bytes_per_s(), "B"),
                                                   report.options.write_bytes / 1024));
   }
+  if (report.unsorted) {
+    rows.emplace_back(
+        "unsorted",
+        fmt::format("{}, p99 {}: ratio of rates {:.2f}, of p99 {:.2f}",
+                    human_rate(report.unsorted->count_per_s(), ""),
+                    human_ns(report.unsorted->latency_ns.quantile(0.99)),
+                    ratio(report.result.count_per_s(), report.unsorted->count_per_s()),
+                    ratio(quantile(report.result, 0.99), quantile(*report.unsorted, 0.99))));
+  }
   if (!is_bulk(report) || !report.floor) return;
   rows.emplace_back(
       "floor", fmt::format("{} ({}), ratio {:.2f}", human_rate(report.floor->bytes_per_s(), "B"),
@@ -158,7 +167,8 @@ json to_json(const Report& report) {
   };
   for (const char* key :
        {"floor_p50_ns", "floor_p99_ns", "ratio_p50", "ratio_p99", "floor_bytes_per_s",
-        "ratio_bytes_per_s", "memory_records_per_s", "limit_records_per_s", "ratio_limit"}) {
+        "ratio_bytes_per_s", "memory_records_per_s", "limit_records_per_s", "ratio_limit",
+        "unsorted_records_per_s", "ratio_unsorted_rate", "ratio_unsorted_p99"}) {
     out[key] = nullptr;
   }
   if (compared) {
@@ -170,6 +180,12 @@ json to_json(const Report& report) {
   if (report.floor) {
     out["floor_bytes_per_s"] = report.floor->bytes_per_s();
     out["ratio_bytes_per_s"] = ratio(report.result.bytes_per_s(), report.floor->bytes_per_s());
+  }
+  if (report.unsorted) {
+    out["unsorted_records_per_s"] = report.unsorted->count_per_s();
+    out["ratio_unsorted_rate"] = ratio(report.result.count_per_s(), report.unsorted->count_per_s());
+    out["ratio_unsorted_p99"] =
+        ratio(quantile(report.result, 0.99), quantile(*report.unsorted, 0.99));
   }
   if (report.sequential) out["bytes_per_s"] = report.sequential->bytes_per_s();
   if (report.in_memory) out["memory_records_per_s"] = report.in_memory->count_per_s();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -42,39 +43,55 @@ struct Bench {
   std::unique_ptr<Subject> floor;
 };
 
-// One round and its warm-up fit; each round has a topic of its own, and what the one before left is
-// given back.
+// What --sorted compares with, in the same order.
+struct Unsorted {
+  std::unique_ptr<OwnNode> node;
+  std::unique_ptr<Client> client;
+  std::unique_ptr<Subject> publisher;
+};
+
+// One round and its warm-up fit in half of it, so nothing is sorted within one; each round has a
+// topic of its own, and what the one before left is given back.
 std::uint64_t journal_bytes(const BenchOptions& options) {
+  if (options.sorted) return journal_bytes_min;
   const std::uint64_t per_round = options.count / options.rounds;
   const std::uint64_t record_bytes = options.verb == Verb::throughput
                                          ? options.size_bytes + record_overhead_bytes
                                          : base::align_up(options.size_bytes + 256, 4096);
-  return std::bit_ceil(std::max(journal_bytes_min, per_round * record_bytes * 5 / 4));
+  return std::bit_ceil(std::max(journal_bytes_min, per_round * record_bytes * 5 / 2));
 }
 
-Result<std::unique_ptr<OwnNode>> start_node(const BenchOptions& options, const Scratch& scratch,
+// All rounds and the warm-up fit in half of it.
+std::uint64_t unsorted_journal_bytes(const BenchOptions& options) {
+  return std::bit_ceil((options.count + options.count / options.rounds) *
+                       (options.size_bytes + record_overhead_bytes) * 5 / 2);
+}
+
+Result<std::unique_ptr<OwnNode>> start_node(const BenchOptions& options,
+                                            const std::string& directory, std::uint64_t journal,
                                             Progress& progress) {
   OwnNodeOptions own;
-  own.directory = scratch.path();
+  own.directory = directory;
   own.path = options.path;
   own.memory_only = options.memory_only;
   own.laptop = options.laptop;
   own.cpu = options.node_cpu;
-  own.journal_bytes = journal_bytes(options);
+  own.journal_bytes = journal;
   own.memif_options = options.memif_options;
   return OwnNode::start(own, progress);
 }
 
-std::unique_ptr<Publisher> make_publisher(const BenchOptions& options, Bench& bench, Ack ack) {
+std::unique_ptr<Publisher> make_publisher(const BenchOptions& options, Client& client,
+                                          OwnNode* node, Ack ack) {
   PublisherOptions wanted;
-  wanted.port_offset = bench.node != nullptr ? bench.node->port_offset() : options.port_offset;
+  wanted.port_offset = node != nullptr ? node->port_offset() : options.port_offset;
   wanted.ack = ack;
   wanted.in_bulk = options.verb == Verb::throughput;
   wanted.size_bytes = options.size_bytes;
   wanted.partitions = options.partitions;
   wanted.batch_bytes = options.batch_bytes;
   wanted.rate = ack == options.ack ? options.rate : 0;  // the limit it is compared with has none
-  return std::make_unique<Publisher>(wanted, *bench.client, bench.node.get());
+  return std::make_unique<Publisher>(wanted, client, node);
 }
 
 // Opens the floor of what the options measure; its count per round goes into part.
@@ -115,7 +132,7 @@ Result<void> open_node(const BenchOptions& options, Bench& bench, Progress& prog
   std::string address = options.address;
   if (address.empty()) address = fmt::format("127.0.0.1:{}", 7070 + options.port_offset);
   if (options.self) {
-    auto node = start_node(options, bench.scratch, progress);
+    auto node = start_node(options, bench.scratch.path(), journal_bytes(options), progress);
     if (!node) return node.error();
     bench.node = std::move(*node);
     address = bench.node->address();
@@ -123,7 +140,23 @@ Result<void> open_node(const BenchOptions& options, Bench& bench, Progress& prog
   auto client = connect(address);
   if (!client) return client.error();
   bench.client = std::move(*client);
-  bench.publisher = make_publisher(options, bench, options.ack);
+  bench.publisher = make_publisher(options, *bench.client, bench.node.get(), options.ack);
+  return {};
+}
+
+Result<void> open_unsorted(const BenchOptions& options, const Scratch& scratch, Unsorted& other,
+                           Progress& progress) {
+  const std::string directory = scratch.path() + "/unsorted";
+  std::error_code made;
+  std::filesystem::create_directory(directory, made);
+  if (made) return Error(ErrorCode::io, "cannot make {}: {}", directory, made.message());
+  auto node = start_node(options, directory, unsorted_journal_bytes(options), progress);
+  if (!node) return node.error();
+  other.node = std::move(*node);
+  auto client = connect(other.node->address());
+  if (!client) return client.error();
+  other.client = std::move(*client);
+  other.publisher = make_publisher(options, *other.client, other.node.get(), options.ack);
   return {};
 }
 
@@ -238,12 +271,20 @@ Result<Report> run_node_bench(const BenchOptions& options) {
     parts.push_back(part);
   }
   if (compare_with_memory) {
-    bench.memory_publisher = make_publisher(options, bench, Ack::memory);
+    bench.memory_publisher = make_publisher(options, *bench.client, bench.node.get(), Ack::memory);
     parts.push_back({bench.memory_publisher.get(), per_round});
+  }
+  Unsorted unsorted;
+  if (options.sorted) {
+    bench.publisher->rest();
+    auto opened = open_unsorted(options, bench.scratch, unsorted, progress);
+    if (!opened) return opened.error();
+    parts.push_back({unsorted.publisher.get(), per_round});
   }
   pin_to(options.client_cpu);
   if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
   report.result = parts[0].measured;
+  if (options.sorted) report.unsorted = parts[1].measured;
   mr_stats stats{};
   if (mr_get_stats(bench.client->raw(), &stats) == MR_OK) {
     report.packets_repaired = stats.packets_repaired;

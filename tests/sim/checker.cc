@@ -98,13 +98,27 @@ void Checker::verify(std::uint32_t partition, const std::vector<Entry>& whole, b
     before->second = std::max(before->second, record.number);
   }
   if (is_damaged) return;
-  for (const auto& [id, producer] : producers_) {
-    if (producer.partition != partition) continue;
-    for (std::uint64_t number = 0; number < producer.durable; ++number)
-      if (!there[id].contains(number))
-        report(Anomaly::lost, fmt::format("record {} of {} durable ones of producer {}", number,
-                                          producer.durable, id));
-  }
+  if (!whole.empty() && whole.front().offset > trimmed_[partition])
+    report(Anomaly::lost, fmt::format("partition {} begins at {}, and only what lies before {} "
+                                      "was to be deleted",
+                                      partition, whole.front().offset, trimmed_[partition]));
+  for (const auto& [id, producer] : producers_)
+    if (producer.partition == partition) verify_producer(id, producer, there[id]);
+}
+
+// The oldest may have been deleted, and then of each producer its first records are missing.
+void Checker::verify_producer(std::uint64_t id, const Producer& producer,
+                              const std::set<std::uint64_t>& there) {
+  std::uint64_t number = 0;
+  if (trimmed_[producer.partition] > 0) number = there.empty() ? producer.durable : *there.begin();
+  for (; number < producer.durable; ++number)
+    if (!there.contains(number))
+      report(Anomaly::lost, fmt::format("record {} of {} durable ones of producer {}", number,
+                                        producer.durable, id));
+}
+
+void Checker::trimmed(std::uint32_t partition, std::int64_t before) {
+  trimmed_[partition] = std::max(trimmed_[partition], before);
 }
 
 void Checker::report(Anomaly kind, std::string text) {

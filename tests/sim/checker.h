@@ -54,6 +54,9 @@ class Checker {
   // one.
   void read(std::uint32_t partition, std::int64_t offset, std::string_view value, bool is_current);
 
+  // The node was told to delete the records of a partition before the offset.
+  void trimmed(std::uint32_t partition, std::int64_t before);
+
   // The whole of a partition, after all is over. is_damaged: the node says that it misses some.
   struct Entry {
     std::int64_t offset;
@@ -78,10 +81,13 @@ class Checker {
     std::uint64_t durable = 0;
   };
 
+  void verify_producer(std::uint64_t id, const Producer& producer,
+                       const std::set<std::uint64_t>& there);
   bool parse(std::string_view value, Record& record);
   bool is_durable(const Record& record) const;
 
   std::map<std::uint64_t, Producer> producers_;
+  std::map<std::uint32_t, std::int64_t> trimmed_;  // by partition
   // By partition and offset: what a reader met there when it was known to be durable.
   std::map<std::pair<std::uint32_t, std::int64_t>, Record> settled_;
   std::vector<Finding> findings_;

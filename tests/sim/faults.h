@@ -26,14 +26,15 @@ enum class Fault : std::uint8_t {
   flush_failed,     // a flush ends in EIO
   sorting_cut,      // a kill or power cut with a segment file half written
   disk_full,        // no file can be made for a while
+  records_deleted,  // the oldest of a partition
   count,
 };
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(Fault::count)> fault_names = {
-    "packet_lost",  "packet_doubled", "packet_late",     "link_cut",   "disk_slow",
-    "killed",       "power_cut",      "torn_write",      "restarted",  "client_gone",
-    "bit_rot",      "write_lost",     "write_misplaced", "unreadable", "write_failed",
-    "flush_failed", "sorting_cut",    "disk_full"};
+    "packet_lost",  "packet_doubled", "packet_late",     "link_cut",       "disk_slow",
+    "killed",       "power_cut",      "torn_write",      "restarted",      "client_gone",
+    "bit_rot",      "write_lost",     "write_misplaced", "unreadable",     "write_failed",
+    "flush_failed", "sorting_cut",    "disk_full",       "records_deleted"};
 
 using FaultCounts = std::array<std::uint64_t, static_cast<std::size_t>(Fault::count)>;
 

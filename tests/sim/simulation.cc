@@ -52,9 +52,9 @@ Simulation::Simulation(std::uint64_t seed)
   for (DiskState& state : disks_) check_generation(state);
   node_->make_topic(partition_count);
   for (std::size_t i = 0; i < random_.between(1, 3); ++i) add_guest(i % cores);
-  for (const Fault kind :
-       {Fault::link_cut, Fault::disk_slow, Fault::killed, Fault::power_cut, Fault::restarted,
-        Fault::client_gone, Fault::write_failed, Fault::flush_failed, Fault::disk_full}) {
+  for (const Fault kind : {Fault::link_cut, Fault::disk_slow, Fault::killed, Fault::power_cut,
+                           Fault::restarted, Fault::client_gone, Fault::write_failed,
+                           Fault::flush_failed, Fault::disk_full, Fault::records_deleted}) {
     if (random_.permille(500)) kinds_.push_back(kind);
   }
   if (kinds_.empty()) kinds_.push_back(Fault::power_cut);
@@ -432,6 +432,19 @@ void Simulation::harm(DiskState& state) {
   }
 }
 
+void Simulation::delete_records() {
+  if (!up_) return;
+  const auto partition = static_cast<std::uint32_t>(random_.below(partition_count));
+  const std::int64_t end = log_end(partition);
+  if (end < 2) return;
+  add(faults_, Fault::records_deleted);
+  const auto before = static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(end)));
+  checker_.trimmed(partition, before);
+  auto message = core::TestNode::message(link::MailboxKind::delete_records, "", 1, partition);
+  message.offset = before;
+  node_->mail(message);
+}
+
 void Simulation::empty(DiskState& state) {
   state.disk->set_capacity(~0ULL);
   state.disk->fail_creates(false);
@@ -480,6 +493,8 @@ void Simulation::fault() {
       }
       // The operator changes the cable and starts the node again.
       return later(random_.between(10, 200) * ms_ns, [this] { kill_node(random_.permille(500)); });
+    case Fault::records_deleted:
+      return delete_records();
     case Fault::disk_full:
       add(faults_, kind);
       if (random_.permille(500)) {

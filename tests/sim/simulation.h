@@ -106,6 +106,7 @@ class Simulation {
   void fault();
   void harm(DiskState& state);
   static void empty(DiskState& state);
+  void delete_records();
   void replace_client(Guest& guest);
   void later(std::uint64_t after_ns, std::function<void()> act);
 

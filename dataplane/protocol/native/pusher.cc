@@ -185,8 +185,9 @@ void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
     sent.skip_bytes = static_cast<std::uint32_t>(event.status);
     Subscription* subscription = tables_.find_subscription(*session, sent.subscription);
     if (subscription != nullptr && subscription->state == SubscriptionState::active) {
-      subscription->state = SubscriptionState::ended;
-      tables_.beats.erase(tables_.subscriptions.index_of(*subscription));
+      // By a packet of its own, too: the one that was to be repaired may have arrived after all.
+      end(*subscription, static_cast<Status>(event.status));
+      tables_.want_service(*session);
       effects.commands.push({.kind = shard::CommandKind::close,
                              .core = tables_.options.core,
                              .session = session->id,

@@ -290,6 +290,8 @@ TEST(Shard, a_log_that_starts_within_a_batch_is_read_from_that_batch_on) {
   ASSERT_EQ(events.size(), 5U);
   EXPECT_EQ(storage::BatchView(events[0].data()).base_offset(), 15);
   EXPECT_EQ(at.subscribe(StartAt::time, 1000).offset, 16);
+  EXPECT_EQ(read(at, 15, 0, 10).status, Status::ok) << "a piece that was lost on its way";
+  EXPECT_EQ(read(at, 12, 0, 10).status, Status::offset_out_of_range);
 }
 
 TEST(Shard, a_disk_that_is_nearly_full_refuses_appends_by_name) {

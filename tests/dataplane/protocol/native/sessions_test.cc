@@ -425,6 +425,34 @@ TEST(NativeSessions, a_lost_push_whose_bytes_left_the_log_ends_the_subscription)
   EXPECT_TRUE(peer.delivered.empty());
 }
 
+TEST(NativeSessions,
+     a_push_that_arrived_and_cannot_be_repaired_ends_the_subscription_all_the_same) {
+  World world;
+  Peer& peer = world.add_peer();
+  ASSERT_TRUE(world.connect(peer));
+  peer.subscribe(native::StartAt::earliest);
+  ASSERT_TRUE(world.run_until([&] { return peer.subscribed.size() == 1; }));
+  world.run(2);
+  peer.publish(make_batch(100, 0, 1, 10), 1);
+  for (Bytes& packet : peer.step(world.now_ns)) world.node.receive(peer.at(), packet, world.now_ns);
+  for (const Outgoing& packet : world.node.turn(world.now_ns)) {
+    peer.on_packet(packet.bytes, world.now_ns);
+  }
+  ASSERT_EQ(peer.delivered.size(), 1U);
+  // All that the peer says of it is lost, and the node reads it again, too late.
+  world.shard.trim(0, 1);
+  for (int i = 0; i < 2'000 && world.shard.subscription_count() != 0; ++i) {
+    world.now_ns += 100'000;
+    static_cast<void>(peer.step(world.now_ns));
+    for (const Outgoing& packet : world.node.turn(world.now_ns)) {
+      peer.on_packet(packet.bytes, world.now_ns);
+    }
+  }
+  ASSERT_EQ(world.shard.subscription_count(), 0U);
+  ASSERT_TRUE(world.run_until([&] { return peer.gone.size() == 1; }, 1000));
+  EXPECT_EQ(peer.gone[peer.subscribed[0].subscription], Status::offset_out_of_range);
+}
+
 TEST(NativeSessions, a_producer_that_comes_back_resumes_and_its_duplicates_are_acknowledged) {
   World world;
   Peer& before = world.add_peer();
