@@ -41,8 +41,12 @@ NetOptions draw_weather(Random& random) {
 
 }  // namespace
 
-Simulation::Simulation(std::uint64_t seed)
-    : seed_(seed), random_(seed), net_(random_, faults_), may_harm_(random_.permille(400)) {
+Simulation::Simulation(std::uint64_t seed, bool reuses_session_ids)
+    : seed_(seed),
+      reuses_session_ids_(reuses_session_ids),
+      random_(seed),
+      net_(random_, faults_),
+      may_harm_(random_.permille(400)) {
   node_ = std::make_unique<core::TestNode>(node_options());
   const std::size_t cores = node_->options.core_count;
   for (auto& disk : node_->disks)
@@ -347,7 +351,7 @@ void Simulation::start_node() {
     state.disk->fail_writes(0);
     state.disk->fail_flushes(0);
   }
-  node_->options.secret = seed_ + (starts_ << 32);
+  node_->options.secret = seed_ + (reuses_session_ids_ ? 0 : starts_ << 32);
   for (auto& guest : guests_) guest->sessions_before = guest->client->stats().sessions;
   node_->start();
   up_ = true;

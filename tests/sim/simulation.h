@@ -35,7 +35,8 @@ struct Report {
 
 class Simulation {
  public:
-  explicit Simulation(std::uint64_t seed);
+  // reuses_session_ids: the node has a bug that it once had.
+  explicit Simulation(std::uint64_t seed, bool reuses_session_ids = false);
   ~Simulation();
   Simulation(const Simulation&) = delete;
   Simulation& operator=(const Simulation&) = delete;
@@ -120,6 +121,7 @@ class Simulation {
   std::uint64_t now() { return node_->clock.monotonic_ns(); }
 
   std::uint64_t seed_;
+  bool reuses_session_ids_;
   Random random_;
   FaultCounts faults_{};
   Checker checker_;
