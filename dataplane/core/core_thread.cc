@@ -8,6 +8,7 @@
 #include "dataplane/base/units.h"
 #include "dataplane/core/rebuild.h"
 #include "storage/memory_disk.h"
+#include "storage/recording_disk.h"
 #include "storage/uring_disk.h"
 
 namespace millrace::core {
@@ -207,6 +208,7 @@ base::Result<void> CoreThread::open_shard() {
     if (!disk) return disk.error();
     disk_ = std::move(*disk);
   }
+  if (auto recorded = record_disk(); !recorded) return recorded;
   if (base::raw(id_) == 0) {
     parts_.region.durability.set(storage::name(disk_->durability()));
     parts_.region.device.set(disk_->device());
@@ -225,6 +227,17 @@ base::Result<void> CoreThread::open_shard() {
   auto shard = std::make_unique<CoreShard>(shard_options_of(parts_.options, id, parts_.core_count),
                                            arena_, **log, *producers_, core_->outbox());
   core_->add_shard(id, std::move(*log), std::move(shard));
+  return {};
+}
+
+// As tests ask for.
+base::Result<void> CoreThread::record_disk() {
+  const std::string& directory = parts_.options.recording_directory;
+  if (directory.empty()) return {};
+  auto recording = storage::RecordingDisk::open(
+      std::move(disk_), fmt::format("{}/shard-{}.recording", directory, base::raw(id_)));
+  if (!recording) return recording.error();
+  disk_ = std::move(*recording);
   return {};
 }
 

@@ -65,6 +65,7 @@ class CoreThread {
   base::Result<void> start();
   base::Result<void> pin();
   base::Result<void> open_shard();
+  base::Result<void> record_disk();
   base::Result<void> prepare_at_start();
   base::Result<void> open_ports();
   void loop();

@@ -85,11 +85,14 @@ base::Result<void> apply(NodeOptions& options, std::string_view flag, const std:
       return Error(ErrorCode::invalid_argument, "--max-partitions {}: 1 to 32768", value);
     }
     options.partitions_max = static_cast<std::uint32_t>(*count);
+  } else if (flag == "--record-disk") {
+    options.recording_directory = value;
   } else {
     return Error(
         ErrorCode::invalid_argument,
         "unknown flag {}; known are --data --memory-only --link --port --listen --cores --profile "
-        "--journal-size --tail-size --data-max --disk-reserve --max-partitions --prepare-journal",
+        "--journal-size --tail-size --data-max --disk-reserve --max-partitions --prepare-journal "
+        "--record-disk",
         flag);
   }
   return {};

@@ -29,6 +29,8 @@ struct NodeOptions {
   std::uint64_t data_bytes_max = 0;      // of segments on all shards; 0: no limit
   std::uint64_t disk_reserve_bytes = 0;  // of the device; 0: a twentieth, within limits
   bool prepare_whole_journal = false;    // at start instead of as it fills
+  // For tests: where what is asked of each shard's disk is recorded; empty: nowhere.
+  std::string recording_directory;
 };
 
 // The error names the flag and what it takes.

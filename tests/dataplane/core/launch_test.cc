@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "dataplane/link/region_file.h"
+#include "storage/disk.h"
 
 namespace millrace::core {
 namespace {
@@ -119,6 +120,15 @@ TEST_F(LaunchTest, a_data_directory_keeps_its_identity_over_restarts) {
   expect_failure("start with the data folder that belongs to this node");
   std::ofstream(options.data_directory + "/identity") << first << "\n";
   EXPECT_EQ(run(), 0);
+}
+
+TEST_F(LaunchTest, a_node_records_its_disk_only_when_asked_to) {
+  EXPECT_EQ(run(), 0);
+  const std::string folder = fs::path(options.link_path).parent_path();
+  EXPECT_FALSE(fs::exists(folder + "/shard-0.recording"));
+  options.recording_directory = folder;
+  EXPECT_EQ(run(), 0);
+  EXPECT_GT(fs::file_size(folder + "/shard-0.recording"), storage::block_bytes);
 }
 
 TEST_F(LaunchTest, what_is_wrong_with_its_words_is_said_in_the_region) {

@@ -25,15 +25,31 @@ TEST(Options, the_least_that_is_needed_gives_a_laptop) {
   EXPECT_EQ(options.profile, Profile::laptop);
   EXPECT_TRUE(options.cpus.empty());
   EXPECT_FALSE(options.prepare_whole_journal);
+  EXPECT_TRUE(options.recording_directory.empty());
 }
 
 TEST(Options, every_flag_is_taken_with_a_space_or_an_equals_sign) {
-  const NodeOptions options =
-      parse_options({"--data=/d", "--link=/l", "--port=a", "--port", "b", "--listen=514=syslog",
-                     "--listen", "8125=statsd,framing=lines", "--cores", "0,3", "--profile",
-                     "dedicated", "--journal-size=1073741824", "--tail-size", "33554432",
-                     "--max-partitions", "100", "--prepare-journal"})
-          .value();
+  const NodeOptions options = parse_options({"--data=/d",
+                                             "--link=/l",
+                                             "--port=a",
+                                             "--port",
+                                             "b",
+                                             "--listen=514=syslog",
+                                             "--listen",
+                                             "8125=statsd,framing=lines",
+                                             "--cores",
+                                             "0,3",
+                                             "--profile",
+                                             "dedicated",
+                                             "--journal-size=1073741824",
+                                             "--tail-size",
+                                             "33554432",
+                                             "--max-partitions",
+                                             "100",
+                                             "--prepare-journal",
+                                             "--record-disk",
+                                             "/r"})
+                                  .value();
   EXPECT_EQ(options.data_directory, "/d");
   EXPECT_FALSE(options.memory_only);
   EXPECT_EQ(options.ports, (Words{"a", "b"}));
@@ -44,6 +60,7 @@ TEST(Options, every_flag_is_taken_with_a_space_or_an_equals_sign) {
   EXPECT_EQ(options.tail_bytes, 32ULL << 20);
   EXPECT_EQ(options.partitions_max, 100U);
   EXPECT_TRUE(options.prepare_whole_journal);
+  EXPECT_EQ(options.recording_directory, "/r");
 }
 
 TEST(Options, what_is_wrong_is_named) {
