@@ -78,6 +78,8 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
   log->settle_damage();
   if (options.has_sorter) {
     log->settle_segments();
+    // Housekeeping may look at it before the log's first turn.
+    log->link_.durable.set(log->journal_->durable_position());
     log->sorter_ =
         std::make_unique<Sorter>(options.sorter, disk, *log->journal_, *log->store_, log->link_);
   }

@@ -85,6 +85,17 @@ TEST(Sorter, is_not_full_while_it_can_sort) {
   at.expect_readable(1);
 }
 
+TEST(Sorter, may_begin_before_the_first_turn_of_the_log) {
+  LogFixture at(sorting_log_options());
+  append_three(at, 100, 700);
+  at.sort();
+  at.close_and_open();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(at.log->keep_house(at.now_ns).has_value());
+  append_three(at, 100, 700);
+  at.sort();
+  expect_three(at);
+}
+
 TEST(Sorter, a_crash_at_any_step_loses_nothing_and_doubles_nothing) {
   bool finished = false;
   for (int steps = 1; !finished; ++steps) {
