@@ -428,6 +428,8 @@ base::Result<void> Journal::start(RecoveryVisitor& visitor) {
   superblock_.frame_bytes_max = options_.frame_bytes_max;
   superblock_.boundary_bytes = boundary_bytes_;
   superblock_.end = recovered->end;
+  // A crash may have come before the trim: then nobody else would ever say so, if little follows.
+  superblock_.head = std::max(found->head, base::align_down(from.head, options_.file_bytes));
   if (auto stored = store_superblock(disk_, superblock_file_, superblock_); !stored) return stored;
 
   head_ = superblock_.head;

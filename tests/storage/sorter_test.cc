@@ -96,6 +96,23 @@ TEST(Sorter, may_begin_before_the_first_turn_of_the_log) {
   expect_three(at);
 }
 
+TEST(Sorter, a_crash_between_sorting_and_trimming_does_not_leave_the_journal_full) {
+  LogFixture at(sorting_log_options());
+  while (at.log->append_room_bytes() >= 200'200) at.append_durably(1, 200'000);
+  at.log->take_messages();
+  for (int i = 0; segment_names(at).empty(); ++i) {
+    ASSERT_LT(i, 1000);
+    ASSERT_TRUE(at.log->keep_house(at.now_ns).has_value());
+  }
+  // What is left to be sorted is not enough to begin with.
+  at.options.sorter.start_bytes = 22 * base::mib;
+  at.crash_and_open();
+  at.sort();
+  EXPECT_GE(at.log->append_room_bytes(), 200'200U);
+  at.append_durably(1, 200'000);
+  at.expect_readable(1);
+}
+
 TEST(Sorter, a_crash_at_any_step_loses_nothing_and_doubles_nothing) {
   bool finished = false;
   for (int steps = 1; !finished; ++steps) {
