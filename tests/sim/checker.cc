@@ -2,15 +2,38 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace millrace::sim {
 namespace {
 
 constexpr std::size_t findings_max = 20;
+constexpr std::size_t letters = 26;
+constexpr std::size_t fill_bytes_max = letters * 64;
 
-char fill_of(std::uint64_t producer, std::uint64_t number, std::size_t at) {
-  return static_cast<char>('a' + (producer * 7 + number * 31 + at) % 26);
+// The alphabet over and over, from its n-th letter on; whole ones if not all.
+std::string_view fill_from(std::uint64_t letter, std::size_t bytes) {
+  static const std::string alphabets = [] {
+    std::string text;
+    while (text.size() < fill_bytes_max + letters)
+      text += static_cast<char>('a' + text.size() % letters);
+    return text;
+  }();
+  return std::string_view(alphabets).substr(letter % letters, std::min(bytes, fill_bytes_max));
+}
+
+std::uint64_t first_letter(std::uint64_t producer, std::uint64_t number) {
+  return producer * 7 + number * 31;
+}
+
+bool is_filling(std::string_view filling, std::uint64_t letter) {
+  while (!filling.empty()) {
+    const std::string_view wanted = fill_from(letter, filling.size());
+    if (!filling.starts_with(wanted)) return false;
+    filling.remove_prefix(wanted.size());
+  }
+  return true;
 }
 
 // The number that `text` begins with, up to a colon; `text` goes on behind that.
@@ -27,18 +50,19 @@ bool take_number(std::string_view& text, std::uint64_t& number) {
 std::string Checker::value_of(std::uint64_t producer, std::uint64_t number,
                               std::size_t filling_bytes) {
   std::string value = fmt::format("{}:{}:{}:", producer, number, filling_bytes);
-  for (std::size_t at = 0; at < filling_bytes; ++at) value += fill_of(producer, number, at);
+  const std::size_t bytes = value.size() + filling_bytes;
+  while (value.size() < bytes)
+    value += fill_from(first_letter(producer, number), bytes - value.size());
   return value;
 }
 
-bool Checker::parse(std::string_view value, Record& record) {
+bool Checker::parse(std::string_view value, Record& record) const {
   std::string_view filling = value;
   std::uint64_t filling_bytes = 0;
   if (!take_number(filling, record.producer) || !take_number(filling, record.number) ||
       !take_number(filling, filling_bytes) || filling.size() != filling_bytes)
     return false;
-  for (std::size_t at = 0; at < filling.size(); ++at)
-    if (filling[at] != fill_of(record.producer, record.number, at)) return false;
+  if (!is_filling(filling, first_letter(record.producer, record.number))) return false;
   const auto known = producers_.find(record.producer);
   return known != producers_.end() && record.number < known->second.offered;
 }
@@ -61,11 +85,20 @@ bool Checker::is_durable(const Record& record) const {
 
 void Checker::read(std::uint32_t partition, std::int64_t offset, std::string_view value,
                    bool is_current) {
+  const auto record = recognise(partition, offset, value);
+  if (record && is_current) take(partition, offset, *record);
+}
+
+std::optional<Checker::Record> Checker::recognise(std::uint32_t partition, std::int64_t offset,
+                                                  std::string_view value) {
   ++read_count_;
   Record record;
-  if (!parse(value, record) || producers_[record.producer].partition != partition)
-    return report(Anomaly::foreign, fmt::format("partition {} offset {}", partition, offset));
-  if (!is_current) return;
+  if (parse(value, record) && producers_[record.producer].partition == partition) return record;
+  report(Anomaly::foreign, fmt::format("partition {} offset {}", partition, offset));
+  return {};
+}
+
+void Checker::take(std::uint32_t partition, std::int64_t offset, const Record& record) {
   const auto found = settled_.find({partition, offset});
   if (found != settled_.end() && found->second != record)
     report(Anomaly::stale,
@@ -81,13 +114,14 @@ void Checker::verify(std::uint32_t partition, const std::vector<Entry>& whole, b
   std::map<std::uint64_t, std::uint64_t> last;
   std::int64_t next_offset = whole.empty() ? 0 : whole.front().offset;
   for (const Entry& entry : whole) {
-    read(partition, entry.offset, entry.value, true);
+    const auto found = recognise(partition, entry.offset, entry.value);
     if (entry.offset != next_offset && !is_damaged)
       report(Anomaly::lost, fmt::format("partition {}: offset {} follows {}", partition,
                                         entry.offset, next_offset - 1));
     next_offset = entry.offset + 1;
-    Record record;
-    if (!parse(entry.value, record)) continue;
+    if (!found) continue;
+    const Record& record = *found;
+    take(partition, entry.offset, record);
     if (!there[record.producer].insert(record.number).second)
       report(Anomaly::duplicated, fmt::format("record {} of producer {} again at offset {}",
                                               record.number, record.producer, entry.offset));

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -56,6 +57,11 @@ class Checker {
 
   // The node was told to delete the records of a partition before the offset.
   void trimmed(std::uint32_t partition, std::int64_t before);
+  // A reader met the record there, once it was durable.
+  void settled(std::uint32_t partition, std::int64_t offset, std::uint64_t producer,
+               std::uint64_t number) {
+    settled_.insert_or_assign({partition, offset}, Record{producer, number});
+  }
 
   // The whole of a partition, after all is over. is_damaged: the node says that it misses some.
   struct Entry {
@@ -83,7 +89,11 @@ class Checker {
 
   void verify_producer(std::uint64_t id, const Producer& producer,
                        const std::set<std::uint64_t>& there);
-  bool parse(std::string_view value, Record& record);
+  bool parse(std::string_view value, Record& record) const;
+  // Nothing when nobody offered it there, which is reported.
+  std::optional<Record> recognise(std::uint32_t partition, std::int64_t offset,
+                                  std::string_view value);
+  void take(std::uint32_t partition, std::int64_t offset, const Record& record);
   bool is_durable(const Record& record) const;
 
   std::map<std::uint64_t, Producer> producers_;
