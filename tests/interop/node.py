@@ -35,8 +35,9 @@ class Skip(Exception):
 
 
 def program(name):
-    """The path of a built program, or of a test's own program below tests/interop."""
-    for path in (os.path.join(BUILD, name), os.path.join(BUILD, "tests", "interop", name)):
+    """The path of a built program, or of a test's own program below tests."""
+    places = ("", os.path.join("tests", "interop"), os.path.join("tests", "powercut"))
+    for path in (os.path.join(BUILD, place, name) for place in places):
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     for room in ("control", "dataplane"):

@@ -22,9 +22,9 @@ struct Event {
   std::uint32_t file = 0;
   std::uint64_t at = 0;
   std::uint64_t count = 0;
-  std::string_view name;  // of a rename: what it was
-  std::string_view to;    // and what it becomes
-  std::span<const std::byte> bytes;
+  std::string_view name{};  // of a rename: what it was
+  std::string_view to{};    // and what it becomes
+  std::span<const std::byte> bytes{};
 };
 
 class RecordingReader {

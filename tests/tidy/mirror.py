@@ -7,7 +7,7 @@ from tree import Finding
 
 SOURCE_ROOTS = ("dataplane/", "storage/", "control/", "nic-config/")
 # Below tests/, and mirrors of nothing.
-OTHER_TESTS = ("support", "sim", "fuzz", "interop", "hw", "tidy", "perf")
+OTHER_TESTS = ("support", "sim", "powercut", "fuzz", "interop", "hw", "tidy", "perf")
 MAIN = re.compile(r"^int main\(", re.MULTILINE)
 
 
