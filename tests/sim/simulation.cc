@@ -19,6 +19,7 @@ using client::Level;
 
 constexpr std::uint32_t partition_count = 4;
 constexpr std::uint64_t trouble_ns = 2 * base::second_ns;
+constexpr std::uint64_t peace_ns = 500 * ms_ns;
 constexpr std::uint64_t settle_ns = 120 * base::second_ns;
 constexpr std::uint64_t step_min_ns = 20 * us_ns;
 constexpr std::uint64_t step_max_ns = 20 * ms_ns;
@@ -515,7 +516,7 @@ void Simulation::fault() {
 // --- the end ---
 
 void Simulation::heal() {
-  offering_ = false;
+  fault_at_ns_ = ~0ULL;
   net_.set_options({});
   net_.mend_all();
   for (DiskState& state : disks_) {
@@ -577,6 +578,9 @@ Report Simulation::run() {
   fault_at_ns_ = now() + random_.between(10, 200) * ms_ns;
   run_until_ns(now() + trouble_ns);
   heal();
+  // Whoever trouble has kept from it writes something now.
+  run_until_ns(now() + peace_ns);
+  offering_ = false;
   const std::uint64_t end_ns = now() + settle_ns;
   while (now() < end_ns && !settled()) step();
   if (!settled()) checker_.report(Anomaly::stuck, "not everything is acknowledged in two minutes");
