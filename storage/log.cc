@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "dataplane/base/units.h"
 
@@ -12,8 +11,9 @@ namespace {
 // One batch of the largest size may begin and end anywhere within a block.
 constexpr std::uint32_t read_buffer_bytes = batch_bytes_max + 2 * block_bytes;
 constexpr std::uint32_t messages_per_turn = 32;
-constexpr std::uint32_t retained_slots = 64;   // looked at by one retain()
-constexpr std::uint32_t surplus_steps = 4096;  // batches deleted by one visit
+constexpr std::uint32_t retained_slots = 64;    // looked at by one retain()
+constexpr std::uint32_t surplus_steps = 4096;   // batches deleted by one visit
+constexpr std::uint32_t surplus_segments = 16;  // and segments
 
 std::uint32_t index_chunks(const LogOptions& options) {
   if (options.index_chunks_max != 0) return options.index_chunks_max;
@@ -62,7 +62,7 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
   std::unique_ptr<Log> log(new Log(options, disk, arena, observer));
   JournalOptions journal_options = options.journal;
   if (options.has_sorter) {
-    if (auto opened = log->open_segments(disk); !opened) return opened.error();
+    if (auto opened = log->open_segments(); !opened) return opened.error();
     journal_options.recover_from = log->store_->checkpoint().sorted_to;
   }
   auto journal = Journal::open(journal_options, disk, arena, *log);
@@ -287,9 +287,9 @@ void Log::on_log_start(base::PartitionId id, base::Offset offset) {
 
 // --- segments ---
 
-base::Result<void> Log::open_segments(Disk& disk) {
+base::Result<void> Log::open_segments() {
   const JournalOptions& journal = options_.journal;
-  store_ = std::make_unique<SegmentStore>(disk, journal_seed(journal.cluster_id, journal.shard));
+  store_ = std::make_unique<SegmentStore>(disk_, journal_seed(journal.cluster_id, journal.shard));
   if (auto opened = store_->open(); !opened) return opened;
   const Checkpoint& checkpoint = store_->checkpoint();
   for (const PartitionState& state : checkpoint.partitions) {
@@ -496,7 +496,8 @@ base::Offset Log::surplus_before(const Partition& partition) const {
       std::min(partition.bytes, static_cast<std::uint64_t>(partition.retention.bytes));
   base::Offset start = partition.log_start;
   const Segment* segment = segments_.find_after(partition.segments, -1);
-  while (segment != nullptr && segment->bytes <= surplus) {
+  for (std::uint32_t steps = 0; steps < surplus_segments && segment != nullptr; ++steps) {
+    if (segment->bytes > surplus) break;
     surplus -= segment->bytes;
     start = segment->end_offset;
     segment = segments_.find_after(partition.segments, segment->first_offset);

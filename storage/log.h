@@ -218,7 +218,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     std::uint64_t end = 0;
   };
 
-  base::Result<void> open_segments(Disk& disk);
+  base::Result<void> open_segments();
   void settle_segments();
   void put_segment(Partition& partition, const Segment& segment);
   bool take(const SorterMessage& message);

@@ -174,12 +174,16 @@ base::Result<void> Sorter::plan() {
     return std::pair(entry.partition, entry.base_offset);
   });
   std::uint64_t bytes = 0;
-  std::uint64_t partitions = 0;
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    bytes += entries_[i].bytes;
-    if (i == 0 || entries_[i].partition != entries_[i - 1].partition) ++partitions;
+  std::uint64_t segments = 0;
+  const Entry* before = nullptr;
+  for (const Entry& entry : entries_) {
+    bytes += entry.bytes;
+    const bool continues = before != nullptr && before->partition == entry.partition &&
+                           BatchView(before->batch).last_offset() + 1 == entry.base_offset;
+    if (!continues) ++segments;
+    before = &entry;
   }
-  if (partitions > link_.free_segments.get()) {
+  if (segments > link_.free_segments.get()) {
     return base::Error(base::ErrorCode::no_space,
                        "shard {} holds as many segments as it has room for; lower the retention of "
                        "some topics, or allow more segments",

@@ -47,6 +47,7 @@ Result<void> CatalogSync::begin(Catalog& catalog, std::uint64_t incarnation) {
     if (!is_fresh) sent_before = std::max(sent_before, applied + core.mailbox.capacity());
   }
   incarnation_ = incarnation;
+  ++sync_count_;
   last_sequence_ = sent_before;
   waiting_.clear();
   progress_.fill(0);

@@ -29,13 +29,15 @@ class CatalogSync {
   // The catalog changed. Returns a ticket for is_applied().
   std::uint64_t announce_created(const Topic& topic);  // or its settings are otherwise
   std::uint64_t announce_deleted(const Topic& topic);
-  // Not the catalog's: a data plane that is away never hears of it.
+  // Not the catalog's: a data plane that is away, or begins meanwhile, never hears of it.
   std::uint64_t delete_records(base::PartitionId partition, base::Offset before);
 
   // True once every core of the data plane now running knows what the ticket was for.
   bool is_applied(std::uint64_t ticket) const;
   // True once the data plane now running knows the whole catalog.
   bool is_synced() const { return is_applied(0); }
+  // Rises when an incarnation is begun with: what waited for the one before is not sent any more.
+  std::uint64_t sync_count() const { return sync_count_; }
 
  private:
   struct Deletion {
@@ -54,6 +56,8 @@ class CatalogSync {
   link::Region& region_;
   std::uint64_t incarnation_ = 0;  // that messages are for; 0: none seen yet
   std::uint32_t core_count_ = 0;   // of that incarnation
+
+  std::uint64_t sync_count_ = 0;
 
   std::uint64_t last_sequence_ = 0;  // given to a message
   std::uint64_t sync_sequence_ = 0;  // of catalog_complete

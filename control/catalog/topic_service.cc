@@ -60,6 +60,7 @@ Result<TopicService::Change> TopicService::delete_topic(std::string_view name) {
 
 Result<Topic> TopicService::delete_records(std::string_view name, std::uint32_t partition_index,
                                            base::Offset before) {
+  std::uint64_t sync_count = 0;
   auto changed = change([&](std::uint64_t& ticket) -> Result<Topic> {
     auto topic = catalog_.find(name);
     if (!topic) return topic.error();
@@ -70,10 +71,11 @@ Result<Topic> TopicService::delete_records(std::string_view name, std::uint32_t 
     }
     const base::PartitionId partition{base::raw((*topic)->first_partition) + partition_index};
     ticket = sync_.delete_records(partition, before);
+    sync_count = sync_.sync_count();
     return **topic;
   });
   if (!changed) return changed.error();
-  if (!changed->is_applied) {
+  if (!changed->is_applied || has_synced_since(sync_count)) {
     return Error(ErrorCode::unavailable,
                  "the data plane has not taken it up; try again when the node is ready");
   }
@@ -99,6 +101,11 @@ Result<std::vector<Topic>> TopicService::topics() {
 Result<std::optional<Topic>> TopicService::find(std::string_view name) {
   const std::lock_guard lock(mutex_);
   return catalog_.find(name);
+}
+
+bool TopicService::has_synced_since(std::uint64_t sync_count) {
+  const std::lock_guard lock(mutex_);
+  return sync_.sync_count() != sync_count;
 }
 
 bool TopicService::is_synced() {

@@ -44,6 +44,7 @@ class TopicService {
   template <typename Act>
   base::Result<Change> change(Act act);
   bool wait_applied(std::uint64_t ticket);
+  bool has_synced_since(std::uint64_t sync_count);
 
   std::mutex mutex_;
   Catalog catalog_;

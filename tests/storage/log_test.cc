@@ -527,6 +527,20 @@ TEST(Log, the_oldest_batches_go_where_there_are_too_many_bytes) {
   expect_starts_at(at, 7, 80);
 }
 
+TEST(Log, many_segments_that_are_too_much_go_a_few_at_a_time) {
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 40; ++i) {
+    at.append_durably(7, 1000);
+    at.sort();
+  }
+  at.log->set_in_catalog(at.slot(7));
+  at.log->set_retention(at.slot(7), {.bytes = 1});
+  for (const base::Offset start : {16, 32, 39}) {
+    at.log->retain(0);
+    expect_starts_at(at, 7, start);
+  }
+}
+
 TEST(Log, retention_gives_the_journal_back_where_there_is_no_sorter) {
   LogFixture at;
   at.log->set_in_catalog(at.slot(7));

@@ -11,6 +11,7 @@
 #include "dataplane/base/alloc_guard.h"
 #include "dataplane/base/ids.h"
 #include "dataplane/base/units.h"
+#include "tests/support/disk_result.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/recording_reader.h"
 
@@ -19,15 +20,6 @@ namespace {
 
 using testing::Event;
 using testing::RecordingReader;
-
-struct Result final : DiskHandler {
-  void on_disk(std::uint64_t token, std::int32_t result) override {
-    tokens.push_back(token);
-    results.push_back(result);
-  }
-  std::vector<std::uint64_t> tokens;
-  std::vector<std::int32_t> results;
-};
 
 class RecordingDiskTest : public ::testing::Test {
  protected:
@@ -73,7 +65,7 @@ TEST_F(RecordingDiskTest, every_change_is_there_in_order_with_its_bytes_and_its_
   ASSERT_TRUE(disk->resize(b, 3 * block_bytes));
   ASSERT_TRUE(disk->flush_now(b));
   ASSERT_TRUE(disk->rename("b.new", "b"));
-  Result result;
+  testing::DiskResult result;
   disk->write_durable(a, block_bytes, ones, result, 7);
   disk->poll();
   disk->close(b);
@@ -117,7 +109,7 @@ TEST_F(RecordingDiskTest, an_end_is_recorded_when_it_comes_and_before_its_caller
   const FileId file = disk->create("a", 4 * block_bytes).value();
   faulty->hold(true);
   const auto ones = blocks(1, 1), twos = blocks(1, 2);
-  Result result;
+  testing::DiskResult result;
   disk->write_durable(file, 0, ones, result, 1);
   disk->write_durable(file, block_bytes, twos, result, 2);
   EXPECT_EQ(read()->events().size(), 4U);
@@ -135,7 +127,7 @@ TEST_F(RecordingDiskTest, what_failed_is_recorded_as_failed) {
   const FileId file = disk->create("a", block_bytes).value();
   faulty->fail_writes(-EIO);
   const auto ones = blocks(1, 1);
-  Result result;
+  testing::DiskResult result;
   disk->write_durable(file, 0, ones, result, 1);
   disk->drain();
   EXPECT_EQ(result.results, std::vector<std::int32_t>{-EIO});
@@ -150,7 +142,7 @@ TEST_F(RecordingDiskTest, what_there_is_no_room_for_is_not_done) {
   open(4 * block_bytes);
   ASSERT_EQ(disk->create("b", 4 * block_bytes).value(), file);
   const auto ones = blocks(1, 1), twos = blocks(3, 2);
-  Result result;
+  testing::DiskResult result;
   faulty->hold(true);
   disk->write_durable(file, 0, ones, result, 1);
   disk->write_durable(file, 0, twos, result, 2);

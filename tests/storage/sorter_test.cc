@@ -470,5 +470,42 @@ TEST(Sorter, what_was_deleted_is_not_written_again) {
   }
 }
 
+TEST(Sorter, segments_that_a_gap_makes_more_of_are_reckoned_with) {
+  LogOptions options = sorting_log_options();
+  options.segments_max = 0;
+  options.partitions_max = 2;  // so many nodes there are
+  LogFixture at(options);
+  at.append_durably(1, 3000);
+  at.sort();
+  at.append_durably(2, 3000);
+  const auto lost = at.append_durably(2, 3000);
+  at.append_durably(2, 3000);
+  at.disk.flip_bit(LogFixture::file_of(lost.position), lost.position % small_file_bytes + 1000, 4);
+  at.sort();
+  ASSERT_TRUE(at.error.has_value());
+  EXPECT_EQ(at.error->code(), base::ErrorCode::no_space);
+  EXPECT_EQ(at.log->store().files().size(), 1U);
+}
+
+TEST(Sorter, leaves_the_device_time_the_more_the_emptier_the_journal_is) {
+  const auto looks_that_worked = [](bool is_paced, std::uint64_t bytes) {
+    LogOptions options = sorting_log_options();
+    options.sorter.is_paced = is_paced;
+    LogFixture at(options);
+    at.fill(1, 200'000, bytes);
+    at.log->take_messages();
+    int worked = 0;
+    for (int look = 0; look < 4; ++look) {
+      worked += at.log->keep_house(at.now_ns += 1'000'000).value() ? 1 : 0;
+      at.log->take_messages();
+    }
+    return worked;
+  };
+  const std::uint64_t little = 6 * base::mib;  // of 24
+  const std::uint64_t much = 20 * base::mib;
+  EXPECT_LT(looks_that_worked(true, little), looks_that_worked(false, little));
+  EXPECT_EQ(looks_that_worked(true, much), looks_that_worked(false, much));
+}
+
 }  // namespace
 }  // namespace millrace::storage

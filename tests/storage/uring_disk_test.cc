@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "tests/storage/journal_fixture.h"
+#include "tests/support/disk_result.h"
 
 namespace millrace::storage {
 namespace {
@@ -27,15 +28,6 @@ class TemporaryFolder {
 
  private:
   std::string path_;
-};
-
-struct Result final : DiskHandler {
-  void on_disk(std::uint64_t token, std::int32_t result) override {
-    tokens.push_back(token);
-    results.push_back(result);
-  }
-  std::vector<std::uint64_t> tokens;
-  std::vector<std::int32_t> results;
 };
 
 struct alignas(block_bytes) Buffer {
@@ -77,7 +69,7 @@ TEST(UringDisk, what_was_written_is_read_back_by_either_flush_method) {
     const FileId file = disk->create("x", base::mib).value();
     Buffer written, read;
     std::memset(written.bytes.data(), 0x5a, written.bytes.size());
-    Result result;
+    testing::DiskResult result;
     disk->write_durable(file, 2 * block_bytes, written.bytes, result, 11);
     EXPECT_TRUE(result.results.empty());  // never from inside the call
     disk->drain();
@@ -95,7 +87,7 @@ TEST(UringDisk, a_short_read_is_an_error) {
   auto disk = open_disk(*uring, folder.path());
   const FileId file = disk->create("x", 2 * block_bytes).value();
   Buffer buffer;
-  Result result;
+  testing::DiskResult result;
   disk->read(file, 0, buffer.bytes, result, 1);  // twice as long as the file
   disk->drain();
   EXPECT_EQ(result.results, std::vector<std::int32_t>{-EIO});
@@ -107,7 +99,7 @@ TEST(UringDisk, a_failed_operation_gives_its_errno) {
   auto uring = make_uring();
   auto disk = open_disk(*uring, folder.path());
   const FileId file = disk->create("x", base::mib).value();
-  Result result;
+  testing::DiskResult result;
   std::byte* nowhere = reinterpret_cast<std::byte*>(std::uintptr_t{block_bytes});
   disk->read(file, 0, {nowhere, block_bytes}, result, 1);
   disk->drain();
@@ -197,7 +189,7 @@ TEST(UringDisk, on_a_memory_file_system_it_works_and_promises_nothing) {
   EXPECT_EQ(disk->device(), "tmpfs");
   const FileId file = disk->create("x", base::mib).value();
   Buffer buffer;
-  Result result;
+  testing::DiskResult result;
   disk->write_durable(file, 0, buffer.bytes, result, 1);
   disk->drain();
   EXPECT_EQ(result.results, std::vector<std::int32_t>{sizeof buffer.bytes});

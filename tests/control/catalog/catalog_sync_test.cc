@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
+#include <thread>
 
 #include "control/catalog/topic_service.h"
 #include "tests/control/fake_data_plane.h"
@@ -163,6 +165,36 @@ TEST(TopicService, answers_pending_when_the_data_plane_is_away_and_applied_when_
   EXPECT_TRUE(topics.ensure_topic({.name = "later"}));
   EXPECT_EQ(topics.topics()->size(), 2U);
   EXPECT_TRUE(topics.delete_topic("early")->is_applied);
+}
+
+TEST(TopicService, does_not_call_records_deleted_that_a_coming_data_plane_never_heard_of) {
+  auto region = std::make_unique<link::Region>();
+  TopicService topics(std::move(*Catalog::open(":memory:")), *region,
+                      std::chrono::milliseconds(10'000));
+  FakeDataPlane plane(*region);
+  plane.start(100);
+  std::atomic<bool> stop = false;
+  std::thread turns([&] {
+    std::uint64_t incarnation = 100;
+    while (!stop) {
+      const link::MailboxMessage* next = region->cores[0].mailbox.peek();
+      const bool is_deletion = next != nullptr && next->kind == link::MailboxKind::delete_records;
+      if (is_deletion && incarnation == 100) plane.start(incarnation = 200);
+      plane.turn();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  EXPECT_TRUE(topics.create_topic({.name = "t"})->is_applied);
+  const auto unheard = topics.delete_records("t", 0, 5);
+  EXPECT_FALSE(unheard);
+  if (!unheard) {
+    EXPECT_EQ(unheard.error().code(), base::ErrorCode::unavailable);
+  }
+  EXPECT_EQ(region->partitions[0].log_start.get(), 0U);
+  EXPECT_TRUE(topics.delete_records("t", 0, 5));
+  EXPECT_EQ(region->partitions[0].log_start.get(), 5U);
+  stop = true;
+  turns.join();
 }
 
 }  // namespace

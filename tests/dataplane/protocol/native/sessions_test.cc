@@ -404,15 +404,20 @@ TEST(NativeSessions, random_truncated_and_replayed_packets_are_each_counted_unde
   }
 }
 
-TEST(NativeSessions, a_lost_push_whose_bytes_left_the_log_ends_the_subscription) {
-  World world;
-  Peer& peer = world.add_peer();
+// The node has the batch, and is about to push it.
+void subscribe_and_publish_one(World& world, Peer& peer) {
   ASSERT_TRUE(world.connect(peer));
   peer.subscribe(native::StartAt::earliest);
   ASSERT_TRUE(world.run_until([&] { return peer.subscribed.size() == 1; }));
   world.run(2);
   peer.publish(make_batch(100, 0, 1, 10), 1);
   for (Bytes& packet : peer.step(world.now_ns)) world.node.receive(peer.at(), packet, world.now_ns);
+}
+
+TEST(NativeSessions, a_lost_push_whose_bytes_left_the_log_ends_the_subscription) {
+  World world;
+  Peer& peer = world.add_peer();
+  ASSERT_NO_FATAL_FAILURE(subscribe_and_publish_one(world, peer));
   bool pushed = false;  // and lost
   for (const Outgoing& packet : world.node.turn(world.now_ns)) {
     pushed |= packet.bytes[1] == static_cast<std::byte>(PacketType::push);
@@ -429,12 +434,7 @@ TEST(NativeSessions,
      a_push_that_arrived_and_cannot_be_repaired_ends_the_subscription_all_the_same) {
   World world;
   Peer& peer = world.add_peer();
-  ASSERT_TRUE(world.connect(peer));
-  peer.subscribe(native::StartAt::earliest);
-  ASSERT_TRUE(world.run_until([&] { return peer.subscribed.size() == 1; }));
-  world.run(2);
-  peer.publish(make_batch(100, 0, 1, 10), 1);
-  for (Bytes& packet : peer.step(world.now_ns)) world.node.receive(peer.at(), packet, world.now_ns);
+  ASSERT_NO_FATAL_FAILURE(subscribe_and_publish_one(world, peer));
   for (const Outgoing& packet : world.node.turn(world.now_ns)) {
     peer.on_packet(packet.bytes, world.now_ns);
   }
