@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t length_field_end = batch_field::length + 4;
 constexpr std::uint32_t crc_covers_from = batch_field::attributes;
-constexpr std::int16_t compression_mask = 0x07;
+constexpr std::int16_t delete_horizon_flag = 0x40;
 constexpr std::uint32_t null_length = 1;  // zigzag of -1
 constexpr std::int8_t magic_value = 2;
 constexpr std::int32_t no_leader_epoch = -1;
@@ -39,6 +39,8 @@ static_assert(varint_bytes(0) == 1 && varint_bytes(0x7f) == 1 && varint_bytes(0x
 static_assert(varint_bytes(0x3fff) == 2 && varint_bytes(0x4000) == 3);
 static_assert(varint_bytes((1ULL << 28) - 1) == 4 && varint_bytes(1ULL << 28) == 5);
 static_assert(varint_bytes((1ULL << 63) - 1) == 9 && varint_bytes(~0ULL) == 10);
+
+constexpr std::size_t varint_bytes_max = 10;
 
 std::byte* write_varint(std::byte* at, std::uint64_t value) {
   if (value < 0x80) {
@@ -143,7 +145,7 @@ std::string_view name(BatchFault fault) {
   return "unknown";
 }
 
-BatchFault check_batch(std::span<const std::byte> bytes) {
+BatchFault check_batch(std::span<const std::byte> bytes, Offsets offsets) {
   if (bytes.size() < batch_header_bytes) return BatchFault::truncated;
   const auto length = base::load_be<std::uint32_t>(bytes.data() + batch_field::length);
   if (length < batch_header_bytes - length_field_end ||
@@ -158,9 +160,10 @@ BatchFault check_batch(std::span<const std::byte> bytes) {
   }
   const BatchView batch(bytes.data());
   if (crc32c(bytes.subspan(crc_covers_from)) != batch.crc()) return BatchFault::bad_crc;
-  if (batch.record_count() < 1 || batch.last_offset_delta() != batch.record_count() - 1) {
-    return BatchFault::bad_count;
-  }
+  const std::int32_t last_delta = batch.record_count() - 1;
+  const bool is_count_right = offsets == Offsets::all ? batch.last_offset_delta() == last_delta
+                                                      : batch.last_offset_delta() >= last_delta;
+  if (last_delta < 0 || !is_count_right) return BatchFault::bad_count;
   return BatchFault::none;
 }
 
@@ -171,7 +174,7 @@ RecordReader::RecordReader(const BatchView& batch)
       base_timestamp_ms_(batch.base_timestamp_ms()),
       left_(batch.record_count()),
       last_delta_(batch.last_offset_delta()),
-      malformed_((batch.attributes() & compression_mask) != 0) {}
+      malformed_(batch.is_compressed()) {}
 
 bool RecordReader::next(Record& record) {
   if (malformed_) return false;
@@ -185,6 +188,7 @@ bool RecordReader::next(Record& record) {
   if (!batch.read_varint(length) || length < 0) return false;
   const std::byte* first = batch.at();
   if (!batch.skip(static_cast<std::size_t>(length))) return false;
+  record.encoded = {at_, batch.at()};
 
   Cursor cursor(first, batch.at());
   std::int64_t timestamp_delta = 0;
@@ -319,6 +323,60 @@ std::span<std::byte> BatchBuilder::finish(base::ProducerId producer_id, std::int
   const std::span<std::byte> batch(at, used_);
   base::store_be(at + batch_field::crc, crc32c(batch.subspan(crc_covers_from)));
   *this = BatchBuilder();
+  return batch;
+}
+
+BatchFilter::BatchFilter(const BatchView& batch, std::optional<std::int64_t> horizon_ms,
+                         std::span<std::byte> buffer)
+    : buffer_(buffer.first(std::min<std::size_t>(buffer.size(), batch_bytes_max))),
+      horizon_ms_(horizon_ms) {
+  CHECK(buffer_.size() >= batch_header_bytes);
+  CHECK(!horizon_ms || !batch.has_delete_horizon());
+  std::memcpy(buffer_.data(), batch.data(), batch_header_bytes);
+}
+
+bool BatchFilter::keep(const Record& record) {
+  std::byte times[2 * varint_bytes_max + 1];  // length, attributes and timestamp, written anew
+  std::span<const std::byte> front;
+  std::span<const std::byte> rest = record.encoded;
+  if (horizon_ms_) {
+    Cursor cursor(rest.data(), rest.data() + rest.size());
+    std::int32_t length = 0;
+    std::int64_t delta_ms = 0;
+    CHECK(cursor.read_varint(length) && cursor.skip(1) && cursor.read_varlong(delta_ms));
+    rest = {cursor.at(), cursor.left()};
+    delta_ms = static_cast<std::int64_t>(static_cast<std::uint64_t>(record.timestamp_ms) -
+                                         static_cast<std::uint64_t>(*horizon_ms_));
+    const std::size_t body_bytes = 1 + varint_bytes(zigzag(delta_ms)) + rest.size();
+    std::byte* end = write_varint(times, body_bytes << 1);
+    *end++ = std::byte{0};
+    front = {times, write_varint(end, zigzag(delta_ms))};
+  }
+  if (front.size() + rest.size() > buffer_.size() - used_) return false;
+  std::ranges::copy(front, buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
+  used_ += front.size();
+  std::ranges::copy(rest, buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
+  used_ += rest.size();
+  max_timestamp_ms_ =
+      record_count_ == 0 ? record.timestamp_ms : std::max(max_timestamp_ms_, record.timestamp_ms);
+  ++record_count_;
+  return true;
+}
+
+std::span<std::byte> BatchFilter::finish() {
+  if (record_count_ == 0) return {};
+  std::byte* at = buffer_.data();
+  base::store_be(at + batch_field::length, static_cast<std::uint32_t>(used_) - length_field_end);
+  base::store_be(at + batch_field::max_timestamp, max_timestamp_ms_);
+  base::store_be(at + batch_field::record_count, record_count_);
+  if (horizon_ms_) {
+    const auto attributes = base::load_be<std::int16_t>(at + batch_field::attributes);
+    base::store_be(at + batch_field::attributes,
+                   static_cast<std::int16_t>(attributes | delete_horizon_flag));
+    base::store_be(at + batch_field::base_timestamp, *horizon_ms_);
+  }
+  const std::span<std::byte> batch(at, used_);
+  base::store_be(at + batch_field::crc, crc32c(batch.subspan(crc_covers_from)));
   return batch;
 }
 

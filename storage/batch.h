@@ -76,6 +76,11 @@ class BatchView {
     return base::load_be<std::int32_t>(at_ + batch_field::record_count);
   }
   const std::byte* data() const { return at_; }
+  bool is_compressed() const { return (attributes() & 0x07) != 0; }
+  // Markers of transactions, not records.
+  bool is_control() const { return (attributes() & 0x20) != 0; }
+  // Then the base timestamp says when its tombstones may go.
+  bool has_delete_horizon() const { return (attributes() & 0x40) != 0; }
 
   base::Offset last_offset() const { return base_offset() + last_offset_delta(); }
   // Sequences count records and wrap from 2^31-1 to 0.
@@ -97,10 +102,13 @@ enum class BatchFault : std::uint8_t {
   bad_crc,
   bad_count,  // record_count < 1, or last_offset_delta != record_count - 1
 };
+
+// Does each offset of a batch have its record? Not after compaction.
+enum class Offsets : std::uint8_t { all, some };
 std::string_view name(BatchFault fault);
 
 // Is this exactly one whole, intact batch? Does not walk its records.
-BatchFault check_batch(std::span<const std::byte> bytes);
+BatchFault check_batch(std::span<const std::byte> bytes, Offsets offsets = Offsets::all);
 
 // Stamps the broker's two fields into a copy of a batch.
 inline void stamp_batch(std::byte* batch, base::Offset base_offset, std::int32_t leader_epoch) {
@@ -114,6 +122,7 @@ struct Record {
   std::optional<std::string_view> key;    // absent is Kafka's null
   std::optional<std::string_view> value;  // absent is a tombstone
   std::span<const std::byte> headers;     // the encoded headers, count varint included
+  std::span<const std::byte> encoded;     // all of it, length included
 };
 
 // Walks the records of a checked batch. next() is false at the end or at the first malformed
@@ -173,6 +182,27 @@ class BatchBuilder {
   std::int64_t base_timestamp_ms_ = 0;
   std::int64_t max_timestamp_ms_ = 0;
   std::int64_t claimed_timestamp_ms_ = 0;
+};
+
+// Builds what compaction leaves of a batch: some of its records, at their offsets and with their
+// sequences. Core: none; the caller owns the buffer.
+class BatchFilter {
+ public:
+  // horizon_ms: when tombstones may go; for a batch that does not say it yet.
+  BatchFilter(const BatchView& batch, std::optional<std::int64_t> horizon_ms,
+              std::span<std::byte> buffer);
+
+  // In the order of the batch. False when it does not fit: the batch is to be left as it is.
+  bool keep(const Record& record);
+  // Completes header and CRC; empty when nothing was kept.
+  std::span<std::byte> finish();
+
+ private:
+  std::span<std::byte> buffer_;
+  std::size_t used_ = batch_header_bytes;
+  std::optional<std::int64_t> horizon_ms_;
+  std::int32_t record_count_ = 0;
+  std::int64_t max_timestamp_ms_ = 0;
 };
 
 }  // namespace millrace::storage

@@ -80,18 +80,22 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
     log->settle_segments();
     // Housekeeping may look at it before the log's first turn.
     log->link_.durable.set(log->journal_->durable_position());
-    log->sorter_ =
-        std::make_unique<Sorter>(options.sorter, disk, *log->journal_, *log->store_, log->link_);
+    log->sorter_ = std::make_unique<Sorter>(options.sorter, disk, *log->journal_, *log->store_,
+                                            log->link_, log->announcements_);
+    log->compactor_ = std::make_unique<Compactor>(options.compactor, log->journal_->options(), disk,
+                                                  *log->store_, log->link_, log->announcements_);
   }
   return log;
 }
 
-base::Result<bool> Log::keep_house(std::uint64_t now_ns) {
+base::Result<bool> Log::keep_house(std::uint64_t now_ns, std::int64_t wall_ms) {
   auto prepared = journal_->prepare_files();
   if (!prepared || sorter_ == nullptr) return prepared;
   auto sorted = sorter_->step(now_ns);
   if (!sorted) return sorted;
-  return *prepared || *sorted;
+  auto compacted = compactor_->step(now_ns, wall_ms);
+  if (!compacted) return compacted;
+  return *prepared || *sorted || *compacted;
 }
 
 // --- writing ---
@@ -273,6 +277,8 @@ void Log::mark(const Partition& partition) {
   mark.damaged.set(partition.damaged ? 1 : 0);
   mark.damage_first.set(static_cast<std::uint64_t>(partition.damage_first));
   mark.damage_last.set(static_cast<std::uint64_t>(partition.damage_last));
+  mark.tombstones_ms_plus_one.set(
+      static_cast<std::uint64_t>(partition.retention.tombstones_ms + 1));
   mark.id_plus_one.set(std::uint64_t{base::raw(partition.id)} + 1);
   link_.marks_changed.add();
 }
@@ -313,7 +319,6 @@ base::Result<void> Log::open_segments() {
                            base::raw(journal.shard), options_.segments_max);
       }
       put_segment(partitions_[slot], segment_of(file, entry));
-      partitions_[slot].bytes += entry.bytes;
     }
   }
   for (const ProducerState& producer : checkpoint.producers) on_producer(producer);
@@ -341,7 +346,10 @@ void Log::settle_segments() {
 }
 
 void Log::put_segment(Partition& partition, const Segment& segment) {
-  CHECK(segments_.put(partition.segments, segment));
+  const auto replaced = segments_.put(partition.segments, segment);
+  CHECK(replaced);
+  partition.bytes += segment.bytes;
+  partition.bytes -= *replaced;
   ++partition.segments_version;
 }
 
@@ -367,10 +375,7 @@ bool Log::take(const SorterMessage& message) {
       const base::Offset end = message.segment.end_offset;
       partition.bytes -= index_.drop_before(partition.index, end);
       partition.journal_start = std::max(partition.journal_start, end);
-      if (end > partition.log_start) {
-        put_segment(partition, message.segment);
-        partition.bytes += message.segment.bytes;
-      }
+      if (end > partition.log_start) put_segment(partition, message.segment);
       link_.free_segments.set(segments_.free_nodes());
       return true;
     }
@@ -429,6 +434,7 @@ void Log::drop_lost(base::Position to) {
 
 void Log::set_retention(std::uint32_t slot, const Retention& retention) {
   partitions_[slot].retention = retention;
+  mark(partitions_[slot]);
 }
 
 void Log::delete_records(std::uint32_t slot, base::Offset offset) {

@@ -20,6 +20,7 @@
 #include "dataplane/base/result.h"
 #include "storage/batch.h"
 #include "storage/batch_index.h"
+#include "storage/compactor.h"
 #include "storage/disk.h"
 #include "storage/journal.h"
 #include "storage/segment_table.h"
@@ -35,6 +36,7 @@ struct LogOptions {
   // Without it the journal is all there is, and full when it is full.
   bool has_sorter = false;
   SorterOptions sorter;
+  CompactorOptions compactor;
   std::uint32_t segments_max = 65536;
 };
 
@@ -53,6 +55,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   struct Retention {
     std::int64_t ms = -1;     // after the newest record of a batch; -1: for ever
     std::int64_t bytes = -1;  // of batches; -1: all
+    // Of each key only the last record is kept, and one without a value only so long; -1: all are.
+    std::int64_t tombstones_ms = -1;
   };
 
   struct Partition {
@@ -83,8 +87,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
                                                  base::Arena& arena, RecoveryVisitor* observer);
   static std::uint64_t arena_bytes(const LogOptions& options);
 
-  // Housekeeping thread: prepares journal files, sorts. True when there is more to do at once.
-  base::Result<bool> keep_house(std::uint64_t now_ns);
+  // Housekeeping thread: prepares journal files, sorts, compacts. True when there is more to do at
+  // once.
+  base::Result<bool> keep_house(std::uint64_t now_ns, std::int64_t wall_ms);
   // Once a turn: takes what the sorter says. True when it said something.
   bool take_messages();
 
@@ -150,6 +155,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     std::uint32_t version = 0;  // of the partition's segments when it was looked up
     bool found = false;
     bool distrusts_index = false;
+    base::Offset gap_from = -1;      // it stands behind offsets without a record; -1: it does not
     std::int64_t from_ms = no_time;  // still to be looked up: the first batch at or past it
   };
   static constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
@@ -158,8 +164,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     std::uint32_t byte_count = 0;
     std::uint32_t skip_bytes = 0;
     std::uint32_t batch_bytes = 0;
-    std::uint32_t record_count = 0;
+    base::Offset asked_offset = 0;  // from here to base_offset there is no record
     base::Offset base_offset = 0;
+    base::Offset end_offset = 0;
     base::Position position = 0;  // of the batch, in the journal or the segment's file
     std::uint32_t buffer = none;  // none: tail memory
   };
@@ -238,8 +245,10 @@ class Log final : private RecoveryVisitor, private DiskHandler {
                const BatchView& batch);
   ReadStatus read_journal(const Partition& partition, Cursor& cursor, std::uint32_t max_bytes,
                           Slice& slice);
-  ReadStatus read_segment(const Partition& partition, Cursor& cursor, std::uint32_t max_bytes,
-                          Slice& slice);
+  // Nothing: it has no record from the cursor on, which now stands behind it.
+  std::optional<ReadStatus> read_segment(const Partition& partition, Cursor& cursor,
+                                         std::uint32_t max_bytes, Slice& slice);
+  static void jump(Cursor& cursor, base::Offset offset);
   ReadStatus look_up(const Segment& segment, Cursor& cursor);
   ReadStatus walk(const Segment& segment, Cursor& cursor);
   ReadStatus read_index(const Segment& segment, Cursor& cursor);
@@ -283,8 +292,10 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   bool overflowed_ = false;  // recovery found more than there are slots or index for
   std::unique_ptr<Journal> journal_;
   SorterLink link_;
-  std::unique_ptr<SegmentStore> store_;  // housekeeping's, with the sorter
+  std::unique_ptr<SegmentStore> store_;  // housekeeping's, as all below
+  Announcements announcements_{link_};
   std::unique_ptr<Sorter> sorter_;
+  std::unique_ptr<Compactor> compactor_;
 };
 
 }  // namespace millrace::storage

@@ -33,14 +33,16 @@ Log::ReadStatus Log::read(std::uint32_t slot, Cursor& cursor, std::uint32_t max_
   if (cursor.offset >= partition.log_end) {
     return cursor.offset == partition.log_end ? ReadStatus::at_end : ReadStatus::out_of_range;
   }
-  const ReadStatus status = cursor.offset < partition.journal_start
-                                ? read_segment(partition, cursor, max_bytes, slice)
-                                : read_journal(partition, cursor, max_bytes, slice);
+  std::optional<ReadStatus> read;
+  while (!read && cursor.offset < partition.journal_start) {
+    read = read_segment(partition, cursor, max_bytes, slice);
+  }
+  if (!read && cursor.offset == partition.log_end) return ReadStatus::at_end;
+  const ReadStatus status = read ? *read : read_journal(partition, cursor, max_bytes, slice);
   if (cursor.offset >= partition.log_start) return status;
   // The batch in which the log starts is read from its beginning; what is missing before it is
   // missed by nobody.
-  const bool holds_start =
-      status == ReadStatus::ready && slice.base_offset + slice.record_count > partition.log_start;
+  const bool holds_start = status == ReadStatus::ready && slice.end_offset > partition.log_start;
   return holds_start || status == ReadStatus::pending ? status : ReadStatus::out_of_range;
 }
 
@@ -84,8 +86,9 @@ void Log::fill(Slice& slice, const Cursor& cursor, const std::byte* batch,
   slice.byte_count = std::min(batch_bytes - cursor.skip_bytes, max_bytes);
   slice.skip_bytes = cursor.skip_bytes;
   slice.batch_bytes = batch_bytes;
-  slice.record_count = static_cast<std::uint32_t>(BatchView(batch).record_count());
+  slice.asked_offset = cursor.gap_from < 0 ? cursor.offset : cursor.gap_from;
   slice.base_offset = cursor.offset;
+  slice.end_offset = BatchView(batch).last_offset() + 1;
 }
 
 void Log::advance(Cursor& cursor, const Slice& slice) const {
@@ -93,7 +96,8 @@ void Log::advance(Cursor& cursor, const Slice& slice) const {
     cursor.skip_bytes = slice.skip_bytes + slice.byte_count;
     return;
   }
-  cursor.offset = slice.base_offset + slice.record_count;
+  cursor.offset = slice.end_offset;
+  cursor.gap_from = -1;
   cursor.skip_bytes = 0;
   if (cursor.place.valid()) {
     cursor.place = index_.next(cursor.place);
@@ -104,14 +108,15 @@ void Log::advance(Cursor& cursor, const Slice& slice) const {
 
 // --- reading segments ---
 
-Log::ReadStatus Log::read_segment(const Partition& partition, Cursor& cursor,
-                                  std::uint32_t max_bytes, Slice& slice) {
+std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cursor& cursor,
+                                                 std::uint32_t max_bytes, Slice& slice) {
   const Segment* segment = segments_.find_offset(partition.segments, cursor.offset);
   if (segment == nullptr) return ReadStatus::damaged;
   const std::uint64_t segment_end = segment->position + segment->bytes;
-  const bool is_here = !cursor.place.valid() && cursor.version == partition.segments_version &&
-                       cursor.file == segment->file && cursor.position >= segment->position &&
-                       cursor.position < segment_end;
+  const bool is_here =
+      !cursor.place.valid() && cursor.version == partition.segments_version &&
+      cursor.file == segment->file && cursor.position >= segment->position &&
+      (cursor.position < segment_end || (cursor.position == segment_end && segment->is_compacted));
   if (!is_here) {
     const bool at_start = cursor.offset == segment->first_offset && cursor.from_ms == no_time;
     cursor.place = {};
@@ -124,6 +129,10 @@ Log::ReadStatus Log::read_segment(const Partition& partition, Cursor& cursor,
   ReadStatus status = ReadStatus::ready;
   if (!cursor.found) status = look_up(*segment, cursor);
   if (status != ReadStatus::ready) return status;
+  if (cursor.position == segment_end) {
+    jump(cursor, segment->end_offset);
+    return {};
+  }
 
   const Source source{.file = segment->file, .end = base::align_up(segment_end, block_bytes)};
   const std::byte* batch = fetch(source, cursor.position, batch_header_bytes, slice.buffer, status);
@@ -134,11 +143,16 @@ Log::ReadStatus Log::read_segment(const Partition& partition, Cursor& cursor,
   if (batch == nullptr) return status;
   const BatchView view(batch);
   if (!is_sound(slice.buffer, batch, cursor.position, bytes)) return ReadStatus::damaged;
-  if (view.base_offset() > cursor.offset || view.last_offset() < cursor.offset) {
+  if (view.last_offset() < cursor.offset) return ReadStatus::damaged;
+  const bool fits =
+      cursor.skip_bytes == 0 || (cursor.skip_bytes < bytes && view.base_offset() == cursor.offset);
+  if (segment->is_compacted) {
+    // Compaction may have come since its first bytes were read: then it is read anew.
+    if (!fits) cursor.skip_bytes = 0;
+    if (view.base_offset() > cursor.offset) jump(cursor, view.base_offset());
+  } else if (view.base_offset() > cursor.offset) {
     return ReadStatus::damaged;
-  }
-  if (cursor.skip_bytes >= bytes ||
-      (cursor.skip_bytes != 0 && view.base_offset() != cursor.offset)) {
+  } else if (!fits) {
     return ReadStatus::out_of_range;
   }
   cursor.offset = view.base_offset();
@@ -146,6 +160,14 @@ Log::ReadStatus Log::read_segment(const Partition& partition, Cursor& cursor,
   slice.position = cursor.position;
   read_ahead(source, buffers_[slice.buffer], cursor.position + bytes, segment_end);
   return ReadStatus::ready;
+}
+
+// Over offsets that have no record, or none that is wanted.
+void Log::jump(Cursor& cursor, base::Offset offset) {
+  if (cursor.gap_from < 0) cursor.gap_from = cursor.offset;
+  cursor.offset = offset;
+  cursor.skip_bytes = 0;
+  cursor.from_ms = no_time;
 }
 
 // May the bytes at a place of a segment's file be a batch of the segment?
@@ -184,17 +206,20 @@ Log::ReadStatus Log::walk(const Segment& segment, Cursor& cursor) {
     const BatchView batch(at);
     if (!is_plausible(batch, segment, cursor.position)) return ReadStatus::damaged;
     const bool by_time = cursor.from_ms != no_time;
-    if (!by_time && batch.base_offset() > cursor.offset) return ReadStatus::damaged;
+    if (!by_time && !segment.is_compacted && batch.base_offset() > cursor.offset) {
+      return ReadStatus::damaged;
+    }
     if (by_time ? batch.max_timestamp_ms() >= cursor.from_ms
                 : batch.last_offset() >= cursor.offset) {
       cursor.found = true;
-      if (by_time) cursor.offset = batch.base_offset();
-      cursor.from_ms = no_time;
+      if (by_time) jump(cursor, batch.base_offset());
       return ReadStatus::ready;
     }
     cursor.position += batch.bytes();
   }
-  return ReadStatus::damaged;
+  if (!segment.is_compacted) return ReadStatus::damaged;
+  cursor.found = true;
+  return ReadStatus::ready;
 }
 
 // Only a hint: what cannot be read or leads nowhere is done without.
@@ -282,7 +307,7 @@ bool Log::is_sound(std::uint32_t buffer, const std::byte* batch, std::uint64_t p
                    std::uint32_t bytes) {
   ReadBuffer& holder = buffers_[buffer];
   if (holder.sound_at == position) return true;
-  if (check_batch({batch, bytes}) != BatchFault::none) return false;
+  if (check_batch({batch, bytes}, Offsets::some) != BatchFault::none) return false;
   holder.sound_at = position;
   return true;
 }

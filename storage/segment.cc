@@ -41,6 +41,7 @@ std::uint64_t exact_bytes(std::uint64_t segments, std::uint64_t partitions, std:
 bool is_sound(const SegmentFileHeader& header, const SegmentMeta& meta) {
   const std::uint64_t data_end = segment_data_at + header.data_bytes;
   for (const SegmentEntry& segment : meta.segments) {
+    if ((segment.flags & ~SegmentEntry::compacted) != 0) return false;
     if (segment.first_offset < 0 || segment.first_offset >= segment.end_offset) return false;
     if (segment.position < segment_data_at || segment.position > data_end) return false;
     if (segment.bytes > data_end - segment.position) return false;

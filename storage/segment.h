@@ -35,7 +35,7 @@
 namespace millrace::storage {
 
 inline constexpr std::uint64_t segment_file_magic = 0x3145'4c49'4647'4553ULL;  // "SEGFILE1"
-inline constexpr std::uint32_t segment_version = 1;
+inline constexpr std::uint32_t segment_version = 2;
 inline constexpr std::uint64_t segment_data_at = block_bytes;
 inline constexpr std::uint64_t crc_block_bytes = 64 * base::kib;
 
@@ -65,16 +65,21 @@ struct SegmentFileHeader {
 static_assert(sizeof(SegmentFileHeader) == 80 && offsetof(SegmentFileHeader, meta_crc) == 56);
 
 struct SegmentEntry {
+  // Compaction by key has been here: offsets may be without a record.
+  static constexpr std::uint16_t compacted = 1;
+
   std::uint32_t partition = 0;
   std::int32_t last_epoch = 0;
-  base::Offset first_offset = 0;  // every offset from here to end_offset is in it
+  base::Offset first_offset = 0;  // what there is from here to end_offset is in it
   base::Offset end_offset = 0;
   std::uint64_t position = 0;  // in the file
   std::uint64_t bytes = 0;
   std::int64_t max_timestamp_ms = 0;
   std::uint32_t index_first = 0;  // its entries of the index
-  std::uint32_t index_count = 0;
+  std::uint16_t index_count = 0;
+  std::uint16_t flags = 0;
 
+  bool is_compacted() const { return (flags & compacted) != 0; }
   bool operator==(const SegmentEntry&) const = default;
 };
 static_assert(sizeof(SegmentEntry) == 56);

@@ -1,11 +1,23 @@
 #include "storage/segment_store.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
+#include "dataplane/base/check.h"
 #include "storage/block_buffer.h"
 
 namespace millrace::storage {
+namespace {
+
+std::uint64_t number_of(const SegmentFile& file) { return file.header.number; }
+
+// Files that were made of others begin where the first of those did.
+std::pair<base::Position, base::Position> place_of(const SegmentFile& file) {
+  return {file.header.from, file.header.to};
+}
+
+}  // namespace
 
 base::Result<void> SegmentStore::open() {
   auto names = disk_.list();
@@ -17,11 +29,13 @@ base::Result<void> SegmentStore::open() {
     next_number_ = std::max(next_number_, *number + 1);
     if (auto opened = open_file(name, *number); !opened) return opened;
   }
-  if (disk_.exists(unfinished_segment_name)) {
-    if (auto removed = disk_.remove(unfinished_segment_name); !removed) return removed;
+  for (const std::string_view unfinished : {unfinished_segment_name, unfinished_rewrite_name}) {
+    if (!disk_.exists(unfinished)) continue;
+    if (auto removed = disk_.remove(unfinished); !removed) return removed;
   }
-  std::ranges::sort(files_, {}, [](const SegmentFile& file) { return file.header.from; });
-  return remove_superseded();
+  std::ranges::sort(files_, {}, place_of);
+  drop_superseded();
+  return {};
 }
 
 base::Result<void> SegmentStore::open_file(const std::string& name, std::uint64_t number) {
@@ -34,7 +48,8 @@ base::Result<void> SegmentStore::open_file(const std::string& name, std::uint64_
     broken_.push_back(name);
     return {};
   }
-  if (header->to >= checkpoint_.sorted_to) {
+  // What was made of all that there is says nothing of the journal.
+  if (header->from < header->to && header->to >= checkpoint_.sorted_to) {
     checkpoint_ = {.sorted_to = header->to,
                    .partitions = std::move(meta->partitions),
                    .producers = std::move(meta->producers)};
@@ -66,30 +81,67 @@ std::optional<SegmentMeta> SegmentStore::read_meta(FileId file, const SegmentFil
   return {};
 }
 
-base::Result<void> SegmentStore::remove_superseded() {
-  for (std::size_t i = files_.size(); i-- > 0;) {
-    const SegmentFileHeader& old = files_[i].header;
-    const bool superseded = std::ranges::any_of(files_, [&](const SegmentFile& other) {
-      return other.header.number > old.number && other.header.from <= old.from &&
-             old.to <= other.header.to;
-    });
-    if (!superseded) continue;
-    if (auto removed = remove(i); !removed) return removed;
+void SegmentStore::drop_superseded() {
+  struct Held {
+    SegmentFile* file;
+    SegmentEntry* segment;
+  };
+  std::vector<Held> held;
+  for (SegmentFile& file : files_) {
+    for (SegmentEntry& segment : file.segments) held.push_back({&file, &segment});
   }
-  return {};
+  std::ranges::sort(held, [](const Held& a, const Held& b) {
+    return std::pair(a.segment->partition, b.file->header.number) <
+           std::pair(b.segment->partition, a.file->header.number);
+  });
+  std::map<base::Offset, base::Offset> covered;  // of one partition, by files of higher numbers
+  const SegmentEntry* before = nullptr;
+  for (const Held& one : held) {
+    SegmentEntry& segment = *one.segment;
+    if (before == nullptr || before->partition != segment.partition) covered.clear();
+    before = &segment;
+    const auto after = covered.upper_bound(segment.first_offset);
+    const bool is_superseded =
+        after != covered.begin() && std::prev(after)->second >= segment.end_offset;
+    if (is_superseded) {
+      segment.end_offset = segment.first_offset;
+    } else {
+      covered.emplace(segment.first_offset, segment.end_offset);
+    }
+  }
+  for (SegmentFile& file : files_) {
+    std::erase_if(file.segments, [](const SegmentEntry& segment) {
+      return segment.end_offset == segment.first_offset;
+    });
+  }
+}
+
+const SegmentFile* SegmentStore::find(std::uint64_t number) const {
+  const auto file = std::ranges::find(files_, number, number_of);
+  return file == files_.end() ? nullptr : &*file;
 }
 
 void SegmentStore::add(SegmentFile file, Checkpoint checkpoint) {
-  next_number_ = file.header.number + 1;
   files_.push_back(std::move(file));
   checkpoint_ = std::move(checkpoint);
+  ++change_count_;
 }
 
-base::Result<void> SegmentStore::remove(std::size_t index) {
-  const SegmentFile file = std::move(files_[index]);
-  files_.erase(files_.begin() + static_cast<std::ptrdiff_t>(index));
-  auto removed = disk_.remove(segment_file_name(file.header.number));
-  disk_.close(file.file);
+void SegmentStore::add_rewritten(SegmentFile file) {
+  const auto at = std::ranges::upper_bound(files_, place_of(file), {}, place_of);
+  files_.insert(at, std::move(file));
+  drop_superseded();
+  ++change_count_;
+}
+
+base::Result<void> SegmentStore::remove(std::uint64_t number) {
+  const auto at = std::ranges::find(files_, number, number_of);
+  CHECK(at != files_.end());
+  const FileId file = at->file;
+  files_.erase(at);
+  ++change_count_;
+  auto removed = disk_.remove(segment_file_name(number));
+  disk_.close(file);
   return removed;
 }
 

@@ -9,25 +9,20 @@ namespace millrace::storage {
 SegmentTable::SegmentTable(base::Arena& arena, std::uint32_t nodes_max)
     : nodes_(arena.allocate_untouched<Node>(nodes_max)), free_nodes_(nodes_max) {}
 
-bool SegmentTable::put(List& list, const Segment& segment) {
-  if (free_nodes_ == 0) return false;
-  erase_within(list, segment);
+std::optional<std::uint64_t> SegmentTable::put(List& list, const Segment& segment) {
+  const std::uint64_t replaced = erase_within(list, segment);
   // Behind the last node that begins before it; nearly always the last of all.
   std::uint32_t id = list.last;
   while (id != none && nodes_[id].segments[0].first_offset > segment.first_offset)
     id = nodes_[id].previous;
-  if (id == none) id = insert_node(list, none);
-  if (nodes_[id].count == segments_per_node) {
-    const bool at_end =
-        nodes_[id].segments[segments_per_node - 1].first_offset < segment.first_offset;
-    const std::uint32_t next = insert_node(list, id);
-    Node& full = nodes_[id];
-    Node& fresh = nodes_[next];
-    const std::uint32_t kept = at_end ? segments_per_node : segments_per_node / 2;
-    fresh.count = segments_per_node - kept;
-    std::copy(full.segments + kept, full.segments + segments_per_node, fresh.segments);
-    full.count = kept;
-    if (at_end || fresh.segments[0].first_offset < segment.first_offset) id = next;
+  // What it replaced may have left room on either side of its place.
+  const std::uint32_t next = id == none ? list.first : nodes_[id].next;
+  const bool is_full = id == none || nodes_[id].count == segments_per_node;
+  if (is_full && next != none && nodes_[next].count < segments_per_node) {
+    id = next;
+  } else if (is_full) {
+    if (free_nodes_ == 0) return {};
+    id = id == none ? insert_node(list, none) : split_node(list, id, segment.first_offset);
   }
   Node& node = nodes_[id];
   Segment* end = node.segments + node.count;
@@ -36,22 +31,42 @@ bool SegmentTable::put(List& list, const Segment& segment) {
   std::copy_backward(at, end, end + 1);
   *at = segment;
   ++node.count;
-  return true;
+  return replaced;
 }
 
-void SegmentTable::erase_within(List& list, const Segment& segment) {
+// Of a full node and a new one behind it, the one in which the offset belongs.
+std::uint32_t SegmentTable::split_node(List& list, std::uint32_t id, base::Offset offset) {
+  const bool at_end = nodes_[id].segments[segments_per_node - 1].first_offset < offset;
+  const std::uint32_t next = insert_node(list, id);
+  Node& full = nodes_[id];
+  Node& fresh = nodes_[next];
+  const std::uint32_t kept = at_end ? segments_per_node : segments_per_node / 2;
+  fresh.count = segments_per_node - kept;
+  std::copy(full.segments + kept, full.segments + segments_per_node, fresh.segments);
+  full.count = kept;
+  return at_end || fresh.segments[0].first_offset < offset ? next : id;
+}
+
+std::uint64_t SegmentTable::erase_within(List& list, const Segment& segment) {
+  std::uint64_t bytes = 0;
   for (std::uint32_t id = list.last; id != none;) {
     Node& node = nodes_[id];
-    if (node.segments[node.count - 1].end_offset <= segment.first_offset) return;
+    if (node.segments[node.count - 1].end_offset <= segment.first_offset) break;
     const std::uint32_t previous = node.previous;
-    Segment* kept_end =
-        std::remove_if(node.segments, node.segments + node.count, [&](const Segment& s) {
-          return s.first_offset >= segment.first_offset && s.end_offset <= segment.end_offset;
-        });
-    node.count = static_cast<std::uint32_t>(kept_end - node.segments);
-    if (node.count == 0) remove_node(list, id);
+    std::uint32_t kept = 0;
+    for (std::uint32_t i = 0; i < node.count; ++i) {
+      const Segment& old = node.segments[i];
+      if (old.first_offset >= segment.first_offset && old.end_offset <= segment.end_offset) {
+        bytes += old.bytes;
+      } else {
+        node.segments[kept++] = old;
+      }
+    }
+    node.count = kept;
+    if (kept == 0) remove_node(list, id);
     id = previous;
   }
+  return bytes;
 }
 
 std::uint64_t SegmentTable::drop_before(List& list, base::Offset offset) {

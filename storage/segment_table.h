@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 
 #include "dataplane/base/arena.h"
@@ -16,7 +17,8 @@ namespace millrace::storage {
 // As a reader needs it (SegmentEntry is what the file says).
 struct Segment {
   FileId file{};
-  std::uint32_t index_count = 0;
+  std::uint16_t index_count = 0;
+  bool is_compacted = false;
   base::Offset first_offset = 0;
   base::Offset end_offset = 0;
   std::uint64_t position = 0;  // in the file
@@ -48,9 +50,10 @@ class SegmentTable {
     return nodes_max * sizeof(Node) + 4096;
   }
 
-  // Takes the place of all segments that lie within it. Offsets of segments do not overlap
-  // otherwise. False when the pool is empty, and then nothing has changed.
-  bool put(List& list, const Segment& segment);
+  // Takes the place of all segments that lie within it, and needs no room if there is one; the
+  // bytes they held. Offsets of segments do not overlap otherwise. Nothing when there is no room,
+  // and then nothing has changed.
+  std::optional<std::uint64_t> put(List& list, const Segment& segment);
   // Forgets the segments that end at or before `offset`; the bytes they held.
   std::uint64_t drop_before(List& list, base::Offset offset);
   std::uint64_t clear(List& list);
@@ -67,8 +70,9 @@ class SegmentTable {
 
  private:
   std::uint32_t insert_node(List& list, std::uint32_t after);
+  std::uint32_t split_node(List& list, std::uint32_t id, base::Offset offset);
   void remove_node(List& list, std::uint32_t id);
-  void erase_within(List& list, const Segment& segment);
+  std::uint64_t erase_within(List& list, const Segment& segment);
 
   std::span<Node> nodes_;
   std::uint32_t unused_ = 0;

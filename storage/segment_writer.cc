@@ -20,6 +20,7 @@ static_assert(write_bytes % crc_block_bytes == 0);
 Segment segment_of(const SegmentFile& file, const SegmentEntry& entry) {
   return {.file = file.file,
           .index_count = entry.index_count,
+          .is_compacted = entry.is_compacted(),
           .first_offset = entry.first_offset,
           .end_offset = entry.end_offset,
           .position = entry.position,
@@ -40,30 +41,45 @@ void SegmentWriter::abandon() {
   if (!started_) return;
   started_ = false;
   background_.wait();
-  static_cast<void>(disk_.remove(unfinished_segment_name));
+  static_cast<void>(disk_.remove(name_));
   disk_.close(file_);
 }
 
-base::Result<void> SegmentWriter::start(const SegmentFileHeader& identity,
+base::Result<void> SegmentWriter::start(std::string_view file_name,
+                                        const SegmentFileHeader& identity,
                                         std::uint64_t data_bytes_max) {
   CHECK(!started_);
   header_ = identity;
-  auto file = disk_.reserve(unfinished_segment_name,
-                            segment_data_at + base::align_up(data_bytes_max, block_bytes));
+  name_ = file_name;
+  auto file = disk_.reserve(name_, segment_data_at + base::align_up(data_bytes_max, block_bytes));
   if (!file) return file.error();
   file_ = *file;
   started_ = true;
   return {};
 }
 
-base::Result<void> SegmentWriter::add(base::PartitionId partition,
-                                      std::span<const std::byte> batch) {
-  const BatchView view(batch.data());
+void SegmentWriter::cover(base::PartitionId partition, base::Offset first, base::Offset end,
+                          bool is_compacted) {
   const bool continues = !meta_.segments.empty() && segment().partition == base::raw(partition) &&
-                         segment().end_offset == view.base_offset();
-  if (!continues) begin_segment(partition, view.base_offset());
+                         segment().end_offset == first &&
+                         segment().is_compacted() == is_compacted &&
+                         segment().bytes < segment_bytes_max;
+  if (!continues) {
+    meta_.segments.push_back({.partition = base::raw(partition),
+                              .first_offset = first,
+                              .position = position(),
+                              .max_timestamp_ms = std::numeric_limits<std::int64_t>::min(),
+                              .index_first = static_cast<std::uint32_t>(meta_.index.size()),
+                              .flags = is_compacted ? SegmentEntry::compacted : std::uint16_t{0}});
+    spacing_ = index_spacing_bytes;
+    indexed_ = position();
+  }
+  segment().end_offset = end;
+}
+
+base::Result<void> SegmentWriter::put(std::span<const std::byte> batch) {
+  const BatchView view(batch.data());
   index_batch(view.max_timestamp_ms(), view.base_offset());
-  segment().end_offset = view.last_offset() + 1;
   segment().last_epoch = view.leader_epoch();
   segment().bytes += batch.size();
   while (!batch.empty()) {
@@ -75,16 +91,6 @@ base::Result<void> SegmentWriter::add(base::PartitionId partition,
     if (auto written = write_out(); !written) return written;
   }
   return {};
-}
-
-void SegmentWriter::begin_segment(base::PartitionId partition, base::Offset first_offset) {
-  meta_.segments.push_back({.partition = base::raw(partition),
-                            .first_offset = first_offset,
-                            .position = position(),
-                            .max_timestamp_ms = std::numeric_limits<std::int64_t>::min(),
-                            .index_first = static_cast<std::uint32_t>(meta_.index.size())});
-  spacing_ = index_spacing_bytes;
-  indexed_ = position();
 }
 
 // An index that grows too long loses every other entry.
@@ -148,7 +154,7 @@ base::Result<SegmentFile> SegmentWriter::finish(std::vector<PartitionState> part
   if (auto written = write_meta(); !written) return written.error();
   if (auto flushed = disk_.flush_now(file_); !flushed) return flushed.error();
   const std::string name = segment_file_name(header_.number);
-  if (auto renamed = disk_.rename(unfinished_segment_name, name); !renamed) return renamed.error();
+  if (auto renamed = disk_.rename(name_, name); !renamed) return renamed.error();
   started_ = false;
   return SegmentFile{.file = file_, .header = header_, .segments = std::move(meta_.segments)};
 }

@@ -1,10 +1,13 @@
 // SegmentWriter: writes one segment file, batch by batch, under a name of no meaning; finish()
-// gives it its own, so a segment file that is there is whole. Core:  housekeeping; blocks and
-// allocates. Owns:  the file until it is finished.
+// gives it its own, so a segment file that is there is whole.
+// Core:  housekeeping; blocks and allocates.
+// Owns:  the file until it is finished.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/base/ids.h"
@@ -18,6 +21,7 @@
 namespace millrace::storage {
 
 inline constexpr std::string_view unfinished_segment_name = "segment.new";
+inline constexpr std::string_view unfinished_rewrite_name = "rewrite.new";
 
 // A segment file that is there.
 struct SegmentFile {
@@ -30,22 +34,27 @@ Segment segment_of(const SegmentFile& file, const SegmentEntry& entry);
 
 class SegmentWriter {
  public:
+  static constexpr std::uint64_t segment_bytes_max = 256ULL << 20;
+
   // background: writes what is full while more is added.
   SegmentWriter(Disk& disk, std::uint32_t journal_seed, Background& background);
   ~SegmentWriter() { background_.wait(); }
   SegmentWriter(const SegmentWriter&) = delete;
   SegmentWriter& operator=(const SegmentWriter&) = delete;
   // identity: cluster, shard, number, from and to; the rest is found out.
-  base::Result<void> start(const SegmentFileHeader& identity, std::uint64_t data_bytes_max);
-  // Partitions in rising order, and the offsets of each; a gap in them begins another segment.
-  base::Result<void> add(base::PartitionId partition, std::span<const std::byte> batch);
+  base::Result<void> start(std::string_view file_name, const SegmentFileHeader& identity,
+                           std::uint64_t data_bytes_max);
+  // What put() brings next has the offsets of [first, end). Partitions in rising order, and the
+  // offsets of each. Goes on with the segment before where it can; a gap begins another one, and so
+  // does one that has segment_bytes_max.
+  void cover(base::PartitionId partition, base::Offset first, base::Offset end, bool is_compacted);
+  base::Result<void> put(std::span<const std::byte> batch);
   base::Result<SegmentFile> finish(std::vector<PartitionState> partitions,
                                    std::vector<ProducerState> producers);
   // Instead of finish(): takes the file away again.
   void abandon();
 
  private:
-  void begin_segment(base::PartitionId partition, base::Offset first_offset);
   void index_batch(std::int64_t max_timestamp_ms, base::Offset base_offset);
   base::Result<void> write_out();
   base::Result<void> take_written();
@@ -56,6 +65,7 @@ class SegmentWriter {
   Disk& disk_;
   std::uint32_t seed_;
   Background& background_;
+  std::string name_;  // until it is finished
   BlockBuffer staging_;
   BlockBuffer writing_;  // by the background
   base::Result<void> written_result_;

@@ -8,8 +8,13 @@
 namespace millrace::storage {
 
 Sorter::Sorter(const SorterOptions& options, Disk& disk, Journal& journal, SegmentStore& store,
-               SorterLink& link)
-    : options_(options), disk_(disk), journal_(journal), store_(store), link_(link) {
+               SorterLink& link, Announcements& announcements)
+    : options_(options),
+      disk_(disk),
+      journal_(journal),
+      store_(store),
+      link_(link),
+      announcements_(announcements) {
   const Checkpoint& checkpoint = store_.checkpoint();
   for (const PartitionState& state : checkpoint.partitions) {
     known_.partitions.emplace(state.partition, state);
@@ -24,10 +29,10 @@ Sorter::Sorter(const SorterOptions& options, Disk& disk, Journal& journal, Segme
 base::Result<bool> Sorter::step(std::uint64_t now_ns) {
   if (auto looked = look_at_space(now_ns); !looked) return looked.error();
   if (now_ns < retry_at_ns_) return false;
-  if (rests(now_ns)) return false;
+  if (pace_.rests(now_ns, rest_times())) return false;
   auto worked = work();
-  worked_at_ns_ = worked && *worked ? now_ns : 0;
   if (worked) {
+    if (*worked) pace_.works(now_ns);
     link_.stuck.set(0);
     return worked;
   }
@@ -37,18 +42,14 @@ base::Result<bool> Sorter::step(std::uint64_t now_ns) {
   return worked;
 }
 
-// After each bit of work it rests, the longer the emptier the journal is: so that the device is the
-// appends' as long as they leave it time. The fuller half is sorted without a rest.
-bool Sorter::rests(std::uint64_t now_ns) {
-  if (now_ns < rest_until_ns_) return true;
-  if (worked_at_ns_ == 0 || !options_.is_paced) return false;
-  const std::uint64_t took_ns = now_ns - std::exchange(worked_at_ns_, 0);
+// The emptier the journal is the longer, so that the device is the appends' as long as they leave
+// it time. The fuller half is sorted without a rest.
+std::uint64_t Sorter::rest_times() const {
+  if (!options_.is_paced) return 0;
   const JournalOptions& journal = journal_.options();
   const std::uint64_t eighths =
       (link_.durable.get() - link_.sorted_to.get()) * 8 / (journal.file_bytes * journal.files_max);
-  const std::uint64_t times = eighths < 5 ? 3 : eighths < 6 ? 1 : 0;
-  rest_until_ns_ = now_ns + std::min(times * took_ns, rest_max_ns);
-  return now_ns < rest_until_ns_;
+  return eighths < 5 ? 3 : eighths < 6 ? 1 : 0;
 }
 
 // Once low, it stays so until a quarter more is free.
@@ -65,6 +66,7 @@ base::Result<void> Sorter::look_at_space(std::uint64_t now_ns) {
   link_.is_disk_low.set(space->free_bytes < enough ? 1 : 0);
   may_write_ = space->free_bytes >= reserve / 2 + options_.pass_bytes;
   link_.free_bytes.set(space->free_bytes);
+  link_.spare_bytes.set(space->free_bytes - std::min(space->free_bytes, reserve));
   std::uint64_t bytes = 0;
   for (const SegmentFile& file : store_.files()) bytes += file.header.file_bytes();
   link_.segment_bytes.set(bytes);
@@ -73,18 +75,15 @@ base::Result<void> Sorter::look_at_space(std::uint64_t now_ns) {
 }
 
 base::Result<bool> Sorter::work() {
-  if (!tell()) return false;
+  if (!announcements_.tell()) return false;
   switch (state_) {
-    case State::idle: {
-      auto collected = collect();
-      if (!collected || *collected) return collected;
+    case State::idle:
       if (!wants_pass()) return false;
       scan();
       return true;
-    }
     case State::asking:
       // What the log has noted of damage is in the marks once it has taken the messages.
-      if (link_.messages.consumed_count() != link_.messages.pushed_count()) return false;
+      if (!announcements_.are_taken()) return false;
       if (auto planned = plan(); !planned) return planned.error();
       return true;
     case State::writing:
@@ -156,12 +155,12 @@ void Sorter::note_producer(std::uint32_t partition, base::Position position,
 }
 
 void Sorter::on_damage(const base::PartitionId*, base::Position first, base::Position last) {
-  messages_.push_back({.kind = SorterMessage::Kind::lost, .first = first, .last = last});
+  announcements_.add({.kind = SorterMessage::Kind::lost, .first = first, .last = last});
 }
 
 // Leaves out what nobody wants any more, and begins the file.
 base::Result<void> Sorter::plan() {
-  const Marks marks = read_marks();
+  const Marks marks = read_marks(link_);
   take_marks(marks);
   forget_silent_producers();
   std::erase_if(entries_, [&](const Entry& entry) {
@@ -192,9 +191,10 @@ base::Result<void> Sorter::plan() {
   written_ = 0;
   writer_ =
       std::make_unique<SegmentWriter>(disk_, store_.journal_seed(), *journal_.options().background);
-  if (auto started = writer_->start({.cluster_id = journal_.options().cluster_id,
+  if (auto started = writer_->start(unfinished_segment_name,
+                                    {.cluster_id = journal_.options().cluster_id,
                                      .shard = base::raw(journal_.options().shard),
-                                     .number = store_.next_number(),
+                                     .number = store_.take_number(),
                                      .from = from_,
                                      .to = to_},
                                     bytes);
@@ -236,10 +236,10 @@ base::Result<void> Sorter::write_some() {
   for (std::uint64_t bytes = 0; written_ < entries_.size() && bytes < write_bytes_per_step;
        ++written_) {
     const Entry& entry = entries_[written_];
-    if (auto added = writer_->add(base::PartitionId{entry.partition}, {entry.batch, entry.bytes});
-        !added) {
-      return added;
-    }
+    const BatchView batch(entry.batch);
+    writer_->cover(base::PartitionId{entry.partition}, entry.base_offset, batch.last_offset() + 1,
+                   false);
+    if (auto put = writer_->put({entry.batch, entry.bytes}); !put) return put;
     bytes += entry.bytes;
   }
   if (written_ == entries_.size()) return finish();
@@ -251,7 +251,8 @@ base::Result<void> Sorter::finish() {
   auto file = writer_->finish(reached.partitions, reached.producers);
   if (!file) return file.error();
   writer_.reset();
-  announce(*file);
+  announcements_.add(*file);
+  announcements_.add({.kind = SorterMessage::Kind::sorted, .last = file->header.to});
   store_.add(std::move(*file), std::move(reached));
   known_ = std::move(next_);
   entries_.clear();
@@ -264,7 +265,6 @@ void Sorter::give_up() {
   if (writer_ != nullptr) writer_->abandon();
   writer_.reset();
   entries_.clear();
-  if (state_ != State::idle) messages_.clear();
   state_ = State::idle;
 }
 
@@ -277,91 +277,6 @@ Checkpoint Sorter::checkpoint() const {
     return std::pair(state.partition, state.producer_id);
   });
   return reached;
-}
-
-// --- what the log says and is told ---
-
-Sorter::Marks Sorter::read_marks() const {
-  Marks marks;
-  for (const PartitionMark& mark : link_.marks) {
-    const std::uint64_t id = mark.id_plus_one.get();
-    if (id != 0) marks.emplace(static_cast<std::uint32_t>(id - 1), &mark);
-  }
-  return marks;
-}
-
-// True when nothing is left to be told.
-bool Sorter::tell() {
-  while (told_ < messages_.size()) {
-    if (!link_.messages.push(messages_[told_])) return false;
-    ++told_;
-  }
-  messages_.clear();
-  told_ = 0;
-  return true;
-}
-
-void Sorter::announce(const SegmentFile& file) {
-  for (const SegmentEntry& entry : file.segments) {
-    messages_.push_back({.kind = SorterMessage::Kind::segment,
-                         .partition = base::PartitionId{entry.partition},
-                         .segment = segment_of(file, entry)});
-  }
-  messages_.push_back({.kind = SorterMessage::Kind::sorted, .last = file.header.to});
-}
-
-bool Sorter::is_dead(const SegmentEntry& segment, const Marks& marks) const {
-  const auto mark = marks.find(segment.partition);
-  return mark == marks.end() ||
-         segment.end_offset <= static_cast<base::Offset>(mark->second->log_start.get());
-}
-
-// Gives up files that hold nothing any more, one at a time: first the log lets go of it. The newest
-// one stays, since it knows what all others do not.
-base::Result<bool> Sorter::collect() {
-  const auto& files = store_.files();
-  if (leaving_) {
-    if (link_.messages.consumed_count() != link_.messages.pushed_count()) return false;
-    const auto left = std::ranges::find(files, *leaving_,
-                                        [](const SegmentFile& file) { return file.header.number; });
-    leaving_.reset();
-    if (auto removed = store_.remove(static_cast<std::size_t>(left - files.begin())); !removed) {
-      return removed.error();
-    }
-    return true;
-  }
-  const std::uint64_t change = link_.marks_changed.get() + store_.next_number();
-  if (change == collected_at_change_) return false;
-  const Marks marks = read_marks();
-  if (link_.durable.get() < link_.marks_written_at.get()) return false;
-  for (std::size_t i = 0; i + 1 < files.size(); ++i) {
-    const bool wanted = std::ranges::any_of(
-        files[i].segments, [&](const SegmentEntry& segment) { return !is_dead(segment, marks); });
-    if (wanted) continue;
-    leaving_ = files[i].header.number;
-    messages_.push_back({.kind = SorterMessage::Kind::forget, .segment = {.file = files[i].file}});
-    return true;
-  }
-  collected_at_change_ = change;
-  give_up_surplus();
-  return !messages_.empty();
-}
-
-// Asks the log to do without the oldest files where they are too many.
-void Sorter::give_up_surplus() {
-  const auto& files = store_.files();
-  std::uint64_t bytes = 0;
-  for (const SegmentFile& file : files) bytes += file.header.file_bytes();
-  for (std::size_t i = 0; i + 1 < files.size() && bytes > options_.bytes_max; ++i) {
-    bytes -= files[i].header.file_bytes();
-    if (files[i].header.number <= surplus_to_) continue;
-    surplus_to_ = files[i].header.number;
-    for (const SegmentEntry& entry : files[i].segments) {
-      messages_.push_back({.kind = SorterMessage::Kind::surplus,
-                           .partition = base::PartitionId{entry.partition},
-                           .segment = segment_of(files[i], entry)});
-    }
-  }
 }
 
 }  // namespace millrace::storage

@@ -24,6 +24,7 @@
 #include "dataplane/base/result.h"
 #include "storage/block_buffer.h"
 #include "storage/journal.h"
+#include "storage/pace.h"
 #include "storage/segment_store.h"
 #include "storage/segment_writer.h"
 #include "storage/sorter_link.h"
@@ -34,7 +35,6 @@ struct SorterOptions {
   std::uint64_t pass_bytes = 64ULL << 20;    // of journal, in memory at once; a power of two
   std::uint64_t start_bytes = 512ULL << 20;  // of journal that is durable and not sorted
   std::uint32_t producers_max = 65536;       // remembered; those silent longest give way
-  std::uint64_t bytes_max = ~0ULL;           // of segment files; beyond it the oldest one goes
   // Kept free on the device: below it nothing is appended. 0: a twentieth of it, two passes at
   // least, 1 GiB at most.
   std::uint64_t reserve_bytes = 0;
@@ -44,7 +44,7 @@ struct SorterOptions {
 class Sorter final : private RecoveryVisitor {
  public:
   Sorter(const SorterOptions& options, Disk& disk, Journal& journal, SegmentStore& store,
-         SorterLink& link);
+         SorterLink& link, Announcements& announcements);
 
   // True when there is more to do at once. After an error it begins anew, not before retry_ns.
   base::Result<bool> step(std::uint64_t now_ns);
@@ -53,7 +53,6 @@ class Sorter final : private RecoveryVisitor {
   static constexpr std::uint64_t retry_ns = 1'000'000'000;
   static constexpr std::uint64_t write_bytes_per_step = 1ULL << 20;
   static constexpr std::uint64_t space_interval_ns = 100'000'000;
-  static constexpr std::uint64_t rest_max_ns = 200'000'000;
 
   enum class State : std::uint8_t { idle, asking, writing };
   struct Entry {
@@ -82,7 +81,6 @@ class Sorter final : private RecoveryVisitor {
     std::unordered_map<std::uint32_t, PartitionState> partitions;
     std::unordered_map<ProducerKey, Producer, ProducerHash> producers;
   };
-  using Marks = std::unordered_map<std::uint32_t, const PartitionMark*>;
 
   void on_batch(base::PartitionId partition, base::Position position,
                 const BatchView& batch) override;
@@ -92,7 +90,7 @@ class Sorter final : private RecoveryVisitor {
   void on_progress(std::uint64_t /*done*/, std::uint64_t /*total*/) override {}
 
   base::Result<bool> work();
-  bool rests(std::uint64_t now_ns);
+  std::uint64_t rest_times() const;
   base::Result<void> look_at_space(std::uint64_t now_ns);
   bool wants_pass() const;
   void scan();
@@ -105,24 +103,17 @@ class Sorter final : private RecoveryVisitor {
   void take_marks(const Marks& marks);
   void forget_silent_producers();
   Checkpoint checkpoint() const;
-  Marks read_marks() const;
-  bool is_dead(const SegmentEntry& segment, const Marks& marks) const;
-
-  bool tell();
-  void announce(const SegmentFile& file);
-  base::Result<bool> collect();
-  void give_up_surplus();
 
   SorterOptions options_;
   Disk& disk_;
   Journal& journal_;
   SegmentStore& store_;
   SorterLink& link_;
+  Announcements& announcements_;
 
   State state_ = State::idle;
   std::uint64_t retry_at_ns_ = 0;
-  std::uint64_t worked_at_ns_ = 0;  // 0: the last step did nothing
-  std::uint64_t rest_until_ns_ = 0;
+  Pace pace_;
   std::uint64_t space_at_ns_ = 0;
   bool may_write_ = true;  // half of the reserve is not the sorter's either
   Known known_;            // as of the store's checkpoint
@@ -133,12 +124,6 @@ class Sorter final : private RecoveryVisitor {
   std::vector<Entry> entries_;
   std::size_t written_ = 0;  // of entries_
   std::unique_ptr<SegmentWriter> writer_;
-
-  std::vector<SorterMessage> messages_;  // not told yet
-  std::size_t told_ = 0;
-  std::uint64_t collected_at_change_ = ~0ULL;  // of the marks
-  std::optional<std::uint64_t> leaving_;       // number of the file that is being given up
-  std::uint64_t surplus_to_ = 0;               // number of the last file that was too many
 };
 
 }  // namespace millrace::storage

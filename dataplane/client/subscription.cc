@@ -8,14 +8,6 @@
 
 namespace millrace::client {
 
-namespace {
-
-// Record batch attributes (Kafka protocol guide, "Record Batch").
-constexpr std::int16_t compression_mask = 0x07;
-constexpr std::int16_t control_flag = 0x20;  // transaction markers, not the program's records
-
-}  // namespace
-
 Subscription::Subscription(Session& session, const SubscriptionOptions& options)
     : session_(session), options_(options) {
   before_start_time_ = options.start_at == native::StartAt::time;
@@ -81,7 +73,7 @@ bool Subscription::take_push(std::span<const std::byte> body) {
 
 // True when the batch has something for us.
 bool Subscription::start_batch(std::span<const std::byte> bytes) {
-  if (storage::check_batch(bytes) != storage::BatchFault::none) {
+  if (storage::check_batch(bytes, storage::Offsets::some) != storage::BatchFault::none) {
     stop(MR_CORRUPT);
     return false;
   }
@@ -89,11 +81,11 @@ bool Subscription::start_batch(std::span<const std::byte> bytes) {
   reader_end_ = batch.last_offset() + 1;
   log_end_ = std::max(log_end_, reader_end_);
   if (reader_end_ <= next_offset_) return false;
-  if ((batch.attributes() & control_flag) != 0) {
+  if (batch.is_control()) {
     next_offset_ = reader_end_;
     return false;
   }
-  if ((batch.attributes() & compression_mask) != 0) {
+  if (batch.is_compressed()) {
     stop(MR_UNSUPPORTED);
     return false;
   }

@@ -35,9 +35,10 @@ storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard,
   log.sorter.pass_bytes =
       std::max(std::min(log.journal.file_bytes, log.journal.tail_bytes), sort_bytes_min);
   log.sorter.start_bytes = options.journal_bytes / 2;
-  if (options.data_bytes_max != 0) log.sorter.bytes_max = options.data_bytes_max / core_count;
+  if (options.data_bytes_max != 0) log.compactor.bytes_max = options.data_bytes_max / core_count;
   log.sorter.reserve_bytes = options.disk_reserve_bytes;
   log.sorter.is_paced = true;
+  log.compactor.is_paced = true;
   return log;
 }
 
@@ -271,9 +272,9 @@ base::Result<void> CoreThread::prepare_at_start() {
   return {};
 }
 
-base::Result<bool> CoreThread::keep_house(std::uint64_t now_ns) {
+base::Result<bool> CoreThread::keep_house(std::uint64_t now_ns, std::int64_t wall_ms) {
   if (log_ == nullptr) return false;
-  return log_->keep_house(now_ns);
+  return log_->keep_house(now_ns, wall_ms);
 }
 
 }  // namespace millrace::core

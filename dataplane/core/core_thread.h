@@ -58,8 +58,9 @@ class CoreThread {
   // After Phase::failed, or done when the drain went wrong; empty otherwise.
   const std::string& failure() const { return failure_; }
   bool is_serving() const { return core_ != nullptr && core_->is_serving(); }
-  // Housekeeping: prepares journal files and sorts. True when there is more to do at once.
-  base::Result<bool> keep_house(std::uint64_t now_ns);
+  // Housekeeping: prepares journal files, sorts and compacts. True when there is more to do at
+  // once.
+  base::Result<bool> keep_house(std::uint64_t now_ns, std::int64_t wall_ms);
 
  private:
   base::Result<void> start();

@@ -247,7 +247,8 @@ base::Result<void> Node::keep_house() {
     bool worked = false;
     bool serving = true;
     for (const auto& core : cores_) {
-      auto kept = core->keep_house(clock.monotonic_ns());
+      auto kept = core->keep_house(clock.monotonic_ns(),
+                                   static_cast<std::int64_t>(clock.wall_ns() / base::ms_ns));
       // The journal goes on with the files it has and refuses by name when they are full.
       if (!kept) {
         region_.failure.set(kept.error().message());

@@ -94,13 +94,16 @@ struct Event {
   base::Offset log_end = 0;  // opened, subscribed, batch: next offset to be given
   base::Position position =
       0;  // appended: durable once the shard's durable position is at or past it; durable
-  std::uint64_t token = 0;         // batch: of the read
+  union {
+    std::uint64_t token = 0;    // batch that answers a read
+    base::Offset asked_offset;  // batch of a subscription: from here to it there is no record
+  };
   std::uint32_t skip_bytes = 0;    // batch
   std::uint32_t batch_bytes = 0;   // batch: size of the whole
   std::uint32_t subscription = 0;  // subscribed, batch (0: answers a read), ended
   std::int32_t sequence =
       -1;  // opened: last sequence of the producer, -1 none; appended: last of the batch
-  std::uint32_t record_count = 0;     // appended, batch
+  std::uint32_t offset_count = 0;     // appended, batch: offsets it stands for
   std::uint16_t partition_count = 0;  // opened: of the topic
   std::int16_t producer_epoch = 0;    // opened: the newest epoch known
   std::uint8_t protocol = 0;          // of the command; 0 in durable, which all protocols get

@@ -61,7 +61,7 @@ bool Shard<LogT, OutboxT>::handle_append(const Command& command, std::uint64_t n
   ProducerTable::Verdict verdict;
   if (event.status == Status::ok) {
     const auto batch = LogT::view(bytes);
-    event.record_count = static_cast<std::uint32_t>(batch.record_count());
+    event.offset_count = static_cast<std::uint32_t>(batch.record_count());
     event.sequence = batch.last_sequence();
     verdict = producers_.check(command.partition, batch.producer_id(), batch.producer_epoch(),
                                batch.base_sequence(), batch.last_sequence(), now_ns);
@@ -84,7 +84,7 @@ bool Shard<LogT, OutboxT>::handle_append(const Command& command, std::uint64_t n
                             appended.base_offset);
     }
     counters_.batches_appended.add();
-    counters_.records_appended.add(event.record_count);
+    counters_.records_appended.add(event.offset_count);
     counters_.bytes_appended.add(bytes.size());
     subscriptions_.wake(slot);
   } else if (event.status == Status::duplicate) {
@@ -439,7 +439,8 @@ Event Shard<LogT, OutboxT>::describe(const Slice& slice, std::uint32_t slot) con
   event.byte_count = slice.byte_count;
   event.skip_bytes = slice.skip_bytes;
   event.batch_bytes = slice.batch_bytes;
-  event.record_count = slice.record_count;
+  event.asked_offset = slice.asked_offset;
+  event.offset_count = static_cast<std::uint32_t>(slice.end_offset - slice.base_offset);
   event.offset = slice.base_offset;
   event.log_end = log_.partition(slot).log_end;
   return event;

@@ -353,7 +353,7 @@ Result<bool> LogAtRest::turn() {
   uring_->reap(ring_entries);
   log_->journal().reap_writes(now_ns);
   const bool told = log_->take_messages();
-  const auto kept = log_->keep_house(now_ns);
+  const auto kept = log_->keep_house(now_ns, 0);
   if (!kept) return kept.error();
   return told || *kept;
 }

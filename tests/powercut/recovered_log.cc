@@ -147,7 +147,7 @@ bool RecoveredLog::sort(std::uint64_t steps_max) {
   static_cast<void>(log_->take_messages());
   int idle = 0;
   for (std::uint64_t step = 0; step < steps_max && idle < idle_steps; ++step) {
-    auto worked = log_->keep_house(now_ns_);
+    auto worked = log_->keep_house(now_ns_, 0);
     if (!worked) return complain_(std::string(worked.error().message())), false;
     const bool told = log_->take_messages();
     turn();

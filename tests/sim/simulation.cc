@@ -321,7 +321,8 @@ void Simulation::turn_node() {
 void Simulation::keep_house() {
   for (auto& core : node_->cores) {
     for (std::uint64_t steps = random_.below(4); steps > 0; --steps) {
-      const auto worked = core->log->keep_house(now());
+      const auto worked = core->log->keep_house(
+          now(), static_cast<std::int64_t>(node_->clock.wall_ns() / base::ms_ns));
       core->log->take_messages();
       if (!worked || !*worked) break;
     }

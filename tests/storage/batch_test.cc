@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <random>
@@ -227,6 +228,92 @@ TEST(CheckBatch, names_each_fault) {
   base::store_be(batch.data() + batch_field::crc,
                  crc32c(std::span<const std::byte>(batch).subspan(21)));
   EXPECT_EQ(check_batch(batch), BatchFault::bad_count);
+}
+
+// What is left of a batch when the wanted offsets are kept.
+std::vector<std::byte> filtered(std::span<const std::byte> bytes,
+                                std::optional<std::int64_t> horizon_ms,
+                                const std::vector<base::Offset>& wanted) {
+  const BatchView batch(bytes.data());
+  std::vector<std::byte> buffer(4096);
+  BatchFilter filter(batch, horizon_ms, buffer);
+  RecordReader reader(batch);
+  for (Record record; reader.next(record);) {
+    if (std::ranges::find(wanted, record.offset) != wanted.end()) {
+      EXPECT_TRUE(filter.keep(record));
+    }
+  }
+  return copy_of(filter.finish());
+}
+
+TEST(BatchFilter, what_stays_has_its_offset_and_its_time) {
+  auto batch = three_records;
+  stamp_batch(batch.data(), 100, 7);
+  const auto left = filtered(batch, std::nullopt, {100, 102});
+  EXPECT_EQ(check_batch(left, Offsets::some), BatchFault::none);
+  EXPECT_EQ(check_batch(left), BatchFault::bad_count);
+  const BatchView view(left.data());
+  EXPECT_EQ(view.base_offset(), 100);
+  EXPECT_EQ(view.last_offset(), 102);
+  EXPECT_EQ(view.leader_epoch(), 7);
+  EXPECT_EQ(view.base_sequence(), 41);
+  EXPECT_EQ(view.last_sequence(), 43);
+  EXPECT_EQ(view.record_count(), 2);
+  EXPECT_EQ(view.max_timestamp_ms(), 1'700'000'000'200);
+  EXPECT_FALSE(view.has_delete_horizon());
+  RecordReader reader(view);
+  Record record;
+  ASSERT_TRUE(reader.next(record));
+  EXPECT_EQ(record.offset, 100);
+  EXPECT_EQ(record.value, "hello");
+  ASSERT_TRUE(reader.next(record));
+  EXPECT_EQ(record.offset, 102);
+  EXPECT_EQ(record.timestamp_ms, 1'700'000'000'200);
+  EXPECT_FALSE(record.value.has_value());
+  EXPECT_FALSE(reader.next(record));
+  EXPECT_FALSE(reader.malformed());
+}
+
+TEST(BatchFilter, a_horizon_takes_the_base_times_place_and_no_record_changes) {
+  for (const std::int64_t horizon_ms : {std::int64_t{0}, std::int64_t{1'700'086'400'000},
+                                        std::numeric_limits<std::int64_t>::max()}) {
+    const auto left = filtered(three_records, horizon_ms, {0, 1, 2});
+    ASSERT_EQ(check_batch(left), BatchFault::none);
+    const BatchView view(left.data());
+    EXPECT_TRUE(view.has_delete_horizon());
+    EXPECT_EQ(view.base_timestamp_ms(), horizon_ms);
+    EXPECT_EQ(view.max_timestamp_ms(), BatchView(three_records.data()).max_timestamp_ms());
+    RecordReader before(BatchView(three_records.data()));
+    RecordReader after(view);
+    for (Record was, is; before.next(was);) {
+      ASSERT_TRUE(after.next(is));
+      EXPECT_EQ(is.offset, was.offset);
+      EXPECT_EQ(is.timestamp_ms, was.timestamp_ms);
+      EXPECT_EQ(is.key, was.key);
+      EXPECT_EQ(is.value, was.value);
+    }
+  }
+  const auto headers = filtered(with_headers, 5, {500});
+  RecordReader reader(BatchView(headers.data()));
+  Record record;
+  ASSERT_TRUE(reader.next(record));
+  EXPECT_EQ(record.headers.size(), 12U);
+}
+
+TEST(BatchFilter, of_nothing_kept_nothing_stays) {
+  EXPECT_TRUE(filtered(three_records, std::nullopt, {}).empty());
+}
+
+TEST(BatchFilter, says_when_there_is_no_room) {
+  const BatchView batch(three_records.data());
+  std::vector<std::byte> buffer(batch_header_bytes + 20);
+  BatchFilter filter(batch, 0, buffer);
+  RecordReader reader(batch);
+  Record record;
+  ASSERT_TRUE(reader.next(record));
+  EXPECT_TRUE(filter.keep(record));
+  ASSERT_TRUE(reader.next(record));
+  EXPECT_FALSE(filter.keep(record));
 }
 
 TEST(CheckBatch, names_are_distinct) {

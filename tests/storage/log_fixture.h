@@ -23,11 +23,12 @@ inline LogOptions small_log_options() {
   return options;
 }
 
-// Sorted as soon as there is anything to sort.
+// Sorted as soon as there is anything to sort, and not merged.
 inline LogOptions sorting_log_options() {
   LogOptions options = small_log_options();
   options.has_sorter = true;
   options.sorter = {.pass_bytes = small_file_bytes, .start_bytes = 1};
+  options.compactor = {.files_per_merge = 1U << 16, .interval_ns = 0};
   options.segments_max = 256;
   return options;
 }
@@ -99,7 +100,7 @@ class LogFixture {
   }
   // One step of housekeeping, and the shard's turn after it. False when there was nothing to do.
   bool keep_house() {
-    auto worked = log->keep_house(now_ns);
+    auto worked = log->keep_house(now_ns, wall_ms);
     if (!worked) {
       error = worked.error();
       return false;
@@ -177,6 +178,7 @@ class LogFixture {
   std::map<std::uint32_t, std::vector<Written>> written;
   std::uint64_t next_number = 0;
   std::uint64_t now_ns = 1000;
+  std::int64_t wall_ms = 0;
   std::uint64_t pending_count = 0;
 };
 

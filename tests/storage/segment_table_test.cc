@@ -64,7 +64,7 @@ TEST_F(SegmentTableTest, is_what_was_put_and_not_replaced_or_dropped) {
         ++to;
       const base::Offset first = from->first;
       const base::Offset end = to->second;
-      ASSERT_TRUE(table_.put(list_, segment(first, end)));
+      ASSERT_EQ(table_.put(list_, segment(first, end)), static_cast<std::uint64_t>(end - first));
       expected.erase(from, std::next(to));
       expected[first] = end;
     } else if (random() % 4 == 0) {
@@ -99,6 +99,17 @@ TEST_F(SegmentTableTest, a_full_pool_takes_no_more_and_keeps_what_it_has) {
   EXPECT_GE(at, nodes_max);
   EXPECT_EQ(table_.last(list_)->end_offset, at);
   EXPECT_EQ(table_.find_offset(list_, 0)->end_offset, 1);
+  // But what takes another's place always has room.
+  std::mt19937 random(5);
+  for (int i = 0; i < 2000; ++i) {
+    const Segment old = *table_.find_offset(list_, static_cast<base::Offset>(random()) % at);
+    const Segment* next = table_.find_offset(list_, old.end_offset);
+    const base::Offset end = next != nullptr && i % 40 == 0 ? next->end_offset : old.end_offset;
+    ASSERT_EQ(table_.put(list_, segment(old.first_offset, end)),
+              static_cast<std::uint64_t>(end - old.first_offset));
+  }
+  for (base::Offset offset = 0; offset < at; ++offset)
+    ASSERT_NE(table_.find_offset(list_, offset), nullptr);
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ TEST(Sorter, may_begin_before_the_first_turn_of_the_log) {
   append_three(at, 100, 700);
   at.sort();
   at.close_and_open();
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(at.log->keep_house(at.now_ns).has_value());
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(at.log->keep_house(at.now_ns, 0).has_value());
   append_three(at, 100, 700);
   at.sort();
   expect_three(at);
@@ -102,7 +102,7 @@ TEST(Sorter, a_crash_between_sorting_and_trimming_does_not_leave_the_journal_ful
   at.log->take_messages();
   for (int i = 0; segment_names(at).empty(); ++i) {
     ASSERT_LT(i, 1000);
-    ASSERT_TRUE(at.log->keep_house(at.now_ns).has_value());
+    ASSERT_TRUE(at.log->keep_house(at.now_ns, 0).has_value());
   }
   // What is left to be sorted is not enough to begin with.
   at.options.sorter.start_bytes = 22 * base::mib;
@@ -164,7 +164,7 @@ TEST(Sorter, a_file_is_not_given_up_while_it_is_being_read) {
   EXPECT_EQ(at.log->read(at.slot(1), cursor, 1000, slice), Status::pending);
   at.log->remove_partition(at.slot(1));
   for (int i = 0; i < 20; ++i) {
-    static_cast<void>(at.log->keep_house(at.now_ns));
+    static_cast<void>(at.log->keep_house(at.now_ns, 0));
     at.log->take_messages();
   }
   EXPECT_TRUE(at.disk.exists(segment_file_name(1)));
@@ -421,7 +421,7 @@ TEST(Sorter, no_file_goes_before_it_is_durable_that_it_may) {
     at.log->delete_records(at.slot(partition), 100);
   at.disk.hold(true);
   for (int i = 0; i < 30; ++i) {
-    static_cast<void>(at.log->keep_house(at.now_ns));
+    static_cast<void>(at.log->keep_house(at.now_ns, 0));
     at.log->take_messages();
     at.log->journal().submit_writes(at.now_ns += 10'000);
   }
@@ -434,7 +434,7 @@ TEST(Sorter, no_file_goes_before_it_is_durable_that_it_may) {
 
 TEST(Sorter, the_oldest_files_go_where_a_node_may_hold_no_more) {
   LogOptions options = sorting_log_options();
-  options.sorter.bytes_max = 3 * base::mib;
+  options.compactor.bytes_max = 3 * base::mib;
   LogFixture at(options);
   for (int i = 0; i < 6; ++i) {
     append_three(at, 100, 3000);
@@ -496,7 +496,7 @@ TEST(Sorter, leaves_the_device_time_the_more_the_emptier_the_journal_is) {
     at.log->take_messages();
     int worked = 0;
     for (int look = 0; look < 4; ++look) {
-      worked += at.log->keep_house(at.now_ns += 1'000'000).value() ? 1 : 0;
+      worked += at.log->keep_house(at.now_ns += 1'000'000, 0).value() ? 1 : 0;
       at.log->take_messages();
     }
     return worked;

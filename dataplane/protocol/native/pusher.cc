@@ -17,13 +17,14 @@ std::uint16_t fragment_flags(std::uint32_t skip_bytes, std::uint32_t bytes,
   return static_cast<std::uint16_t>(first | last);
 }
 
-// Does the range start at the subscription's next byte? Others were on their way when the cursor
-// was set anew.
+// Does the range start at the subscription's next byte, or a batch that was begun begin again?
+// Others were on their way when the cursor was set anew.
 bool continues(const Subscription& subscription, const shard::Event& event) {
-  if (event.skip_bytes != subscription.skip_bytes) return false;
-  if (event.skip_bytes != 0) return event.offset == subscription.offset;
-  return event.offset <= subscription.offset &&
-         subscription.offset < event.offset + std::int64_t{event.record_count};
+  if (event.skip_bytes != 0) {
+    return event.skip_bytes == subscription.skip_bytes && event.offset == subscription.offset;
+  }
+  return event.asked_offset <= subscription.offset &&
+         subscription.offset < event.offset + std::int64_t{event.offset_count};
 }
 
 }  // namespace
@@ -46,6 +47,14 @@ void Pusher::on_batch(const shard::Event& event, std::uint64_t now_ns, protocol:
   CHECK(event.byte_count <= event.batch_bytes - event.skip_bytes);
   subscription->log_end = std::max(subscription->log_end, event.log_end);
   if (subscription->granted_bytes == 0 || !continues(*subscription, event)) return;
+  if (event.skip_bytes != 0 && event.batch_bytes != subscription->batch_bytes) {
+    // Compaction has made another batch of it: it is sent again from its beginning.
+    subscription->skip_bytes = 0;
+    subscription->granted_bytes = 0;
+    tables_.mark_wanting(*subscription);
+    tables_.want_service(tables_.session_of(*subscription));
+    return;
+  }
   push(tables_.session_of(*subscription), *subscription, event, now_ns, effects);
 }
 
@@ -74,11 +83,12 @@ void Pusher::push(Session& session, Subscription& subscription, const shard::Eve
     sent_bytes += bytes;
   }
   if (event.skip_bytes + sent_bytes == event.batch_bytes) {
-    subscription.offset = event.offset + std::int64_t{event.record_count};
+    subscription.offset = event.offset + std::int64_t{event.offset_count};
     subscription.skip_bytes = 0;
   } else if (sent_bytes != 0) {
     subscription.offset = event.offset;
     subscription.skip_bytes = event.skip_bytes + sent_bytes;
+    subscription.batch_bytes = event.batch_bytes;
   }
   // A range that did not go out whole: the rest is granted again from the cursor.
   subscription.granted_bytes =
@@ -180,13 +190,19 @@ void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
   if (session == nullptr || session->ending || !session->send.is_in_flight(event.token)) return;
   SentPush& sent = session->sent[window_slot(event.token)];
   if (sent.gone || sent.subscription != event.stream) return;
-  if (event.status != shard::Status::ok) {
+  const bool is_same = event.offset == sent.base_offset && event.skip_bytes == sent.skip_bytes &&
+                       event.batch_bytes == sent.batch_bytes;
+  // Retention took its bytes, or compaction did.
+  const shard::Status status = event.status == shard::Status::ok && !is_same
+                                   ? shard::Status::offset_out_of_range
+                                   : event.status;
+  if (status != shard::Status::ok) {
     sent.gone = true;
-    sent.skip_bytes = static_cast<std::uint32_t>(event.status);
+    sent.skip_bytes = static_cast<std::uint32_t>(status);
     Subscription* subscription = tables_.find_subscription(*session, sent.subscription);
     if (subscription != nullptr && subscription->state == SubscriptionState::active) {
       // By a packet of its own, too: the one that was to be repaired may have arrived after all.
-      end(*subscription, static_cast<Status>(event.status));
+      end(*subscription, static_cast<Status>(status));
       tables_.want_service(*session);
       effects.commands.push({.kind = shard::CommandKind::close,
                              .core = tables_.options.core,
@@ -201,7 +217,6 @@ void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
     }
     return;
   }
-  if (event.offset != sent.base_offset || event.skip_bytes != sent.skip_bytes) return;
   protocol::Packet* packet = begin_packet(*session, effects);
   if (packet == nullptr || event.byte_count < sent.bytes) {
     session->send.return_repair(event.token);

@@ -138,6 +138,7 @@ struct Subscription {
   // the batch that holds offset.
   base::Offset offset = 0;
   std::uint32_t skip_bytes = 0;
+  std::uint32_t batch_bytes = 0;    // of the batch it stands in, when it has bytes of it already
   std::uint32_t granted_bytes = 0;  // that the shard may still send; 0: it needs credit
   base::Offset log_end = 0;
   base::Offset first_offset = 0;  // as told in SUB_ACK

@@ -176,7 +176,7 @@ class ShardFixture : private storage::RecoveryVisitor {
         next_offset = event->offset;
         next_skip_bytes = event->skip_bytes + event->byte_count;
         if (next_skip_bytes == event->batch_bytes) {
-          next_offset += event->record_count;
+          next_offset += event->offset_count;
           next_skip_bytes = 0;
         }
       }

@@ -31,7 +31,7 @@ TEST(Shard, an_append_is_answered_to_who_asked_with_the_offset_it_got) {
   EXPECT_EQ(event.partition, base::PartitionId{ShardFixture::topic});
   EXPECT_EQ(event.offset, 0);
   EXPECT_EQ(event.sequence, 2);
-  EXPECT_EQ(event.record_count, 3U);
+  EXPECT_EQ(event.offset_count, 3U);
   EXPECT_GT(event.position, at.disk_log.log->durable_position());
   at.settle();
   EXPECT_LE(event.position, at.disk_log.log->durable_position());
@@ -339,7 +339,7 @@ TEST(Shard, everything_is_pushed_as_far_as_credit_goes_and_not_a_byte_further) {
       EXPECT_EQ(event->log_end, at.disk_log.log->partition(at.disk_log.slot(7)).log_end);
       all.insert(all.end(), event->bytes, event->bytes + event->byte_count);
       const bool whole = event->skip_bytes + event->byte_count == event->batch_bytes;
-      at.next_offset = event->offset + (whole ? event->record_count : 0);
+      at.next_offset = event->offset + (whole ? event->offset_count : 0);
       at.next_skip_bytes = whole ? 0 : event->skip_bytes + event->byte_count;
     }
     ASSERT_EQ(all.size(), given);

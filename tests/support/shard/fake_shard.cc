@@ -115,7 +115,7 @@ Status FakeShard::store(Partition& partition, const Command& command, Event& eve
   if (storage::check_batch(bytes) != storage::BatchFault::none) return Status::corrupt;
   const storage::BatchView batch(bytes.data());
   event.sequence = batch.last_sequence();
-  event.record_count = static_cast<std::uint32_t>(batch.record_count());
+  event.offset_count = static_cast<std::uint32_t>(batch.record_count());
   event.position = position_;
   if (batch.producer_id() != base::no_producer_id) {
     Producer& producer = partition.producers[batch.producer_id()];
@@ -127,10 +127,10 @@ Status FakeShard::store(Partition& partition, const Command& command, Event& eve
     if (batch.base_sequence() != producer.last_sequence + 1) return Status::out_of_order;
     producer.last_sequence = batch.last_sequence();
   }
-  StoredBatch stored{partition.log_end, event.record_count, {bytes.begin(), bytes.end()}};
+  StoredBatch stored{partition.log_end, event.offset_count, {bytes.begin(), bytes.end()}};
   storage::stamp_batch(stored.bytes.data(), partition.log_end, 0);
   event.offset = partition.log_end;
-  partition.log_end += event.record_count;
+  partition.log_end += event.offset_count;
   position_ += bytes.size();
   event.position = position_;
   event.log_end = partition.log_end;
@@ -161,7 +161,7 @@ void FakeShard::read(const Command& command) {
     event.bytes = batch->bytes.data() + command.skip_bytes;
     event.byte_count = std::min(command.byte_count, all - command.skip_bytes);
     event.batch_bytes = all;
-    event.record_count = batch->record_count;
+    event.offset_count = batch->record_count;
     event.log_end = partition.log_end;
   }
   events_.push_back(event);
@@ -201,13 +201,13 @@ void FakeShard::push(std::uint32_t id, Subscription& subscription) {
     const StoredBatch* batch = find(partition, subscription.offset);
     if (batch == nullptr) return;
     const auto all = static_cast<std::uint32_t>(batch->bytes.size());
-    event.offset = batch->base_offset;
+    event.asked_offset = event.offset = batch->base_offset;
     event.skip_bytes = subscription.skip_bytes;
     event.bytes = batch->bytes.data() + subscription.skip_bytes;
     event.byte_count =
         std::min({subscription.credit_bytes, all - subscription.skip_bytes, range_bytes_max_});
     event.batch_bytes = all;
-    event.record_count = batch->record_count;
+    event.offset_count = batch->record_count;
     event.log_end = partition.log_end;
     subscription.credit_bytes -= event.byte_count;
     subscription.skip_bytes += event.byte_count;

@@ -1,0 +1,457 @@
+#include "storage/compactor.h"
+
+#include <algorithm>
+#include <bit>
+#include <unordered_map>
+#include <utility>
+
+#include "dataplane/base/check.h"
+
+namespace millrace::storage {
+
+Compactor::Compactor(const CompactorOptions& options, const JournalOptions& journal, Disk& disk,
+                     SegmentStore& store, SorterLink& link, Announcements& announcements)
+    : options_(options),
+      cluster_id_(journal.cluster_id),
+      shard_(journal.shard),
+      background_(*journal.background),
+      disk_(disk),
+      store_(store),
+      link_(link),
+      announcements_(announcements) {
+  CHECK(std::has_single_bit(options.files_per_merge) && options.files_per_merge > 1);
+}
+
+base::Result<bool> Compactor::step(std::uint64_t now_ns, std::int64_t wall_ms) {
+  if (now_ns < retry_at_ns_) return false;
+  if (pace_.rests(now_ns, options_.is_paced ? rest_times : 0)) return false;
+  auto worked = work(now_ns, wall_ms);
+  if (worked) {
+    if (*worked) pace_.works(now_ns);
+    return worked;
+  }
+  give_up();
+  retry_at_ns_ = now_ns + retry_ns;
+  return worked;
+}
+
+base::Result<bool> Compactor::work(std::uint64_t now_ns, std::int64_t wall_ms) {
+  if (!announcements_.tell()) return false;
+  auto collected = collect();
+  if (!collected || *collected) return collected;
+  if (job_ != nullptr && link_.is_disk_low.get() != 0) give_up();
+  if (job_ != nullptr) {
+    if (auto ran = run(wall_ms); !ran) return ran.error();
+    return true;
+  }
+  if (now_ns < look_at_ns_) return false;
+  look_at_ns_ = now_ns + options_.interval_ns;
+  return plan();
+}
+
+// --- files of which nothing is wanted ---
+
+bool Compactor::is_dead(const SegmentEntry& segment, const Marks& marks) const {
+  const auto mark = marks.find(segment.partition);
+  return mark == marks.end() ||
+         segment.end_offset <= static_cast<base::Offset>(mark->second->log_start.get());
+}
+
+// One at a time: first the log lets go of it.
+base::Result<bool> Compactor::collect() {
+  if (leaving_) {
+    if (!announcements_.are_taken()) return false;
+    if (auto removed = store_.remove(*std::exchange(leaving_, std::nullopt)); !removed) {
+      return removed.error();
+    }
+    return true;
+  }
+  const std::uint64_t change = link_.marks_changed.get() + store_.change_count();
+  if (change == collected_at_) return false;
+  const Marks marks = read_marks(link_);
+  if (link_.durable.get() < link_.marks_written_at.get()) return false;
+  const auto& files = store_.files();
+  for (std::size_t i = 0; i + 1 < files.size(); ++i) {
+    const bool is_wanted = std::ranges::any_of(
+        files[i].segments, [&](const SegmentEntry& segment) { return !is_dead(segment, marks); });
+    const bool is_read =
+        job_ != nullptr && std::ranges::any_of(job_->readers, [&](const SegmentReader& reader) {
+          return reader.file_number() == files[i].header.number;
+        });
+    if (is_wanted || is_read) continue;
+    leaving_ = files[i].header.number;
+    announcements_.add({.kind = SorterMessage::Kind::forget, .segment = {.file = files[i].file}});
+    return true;
+  }
+  collected_at_ = change;
+  give_up_surplus();
+  return !announcements_.are_taken();
+}
+
+// Asks the log to do without the oldest files where they are too many.
+void Compactor::give_up_surplus() {
+  const auto& files = store_.files();
+  std::uint64_t bytes = 0;
+  for (const SegmentFile& file : files) bytes += file.header.file_bytes();
+  for (std::size_t i = 0; i + 1 < files.size() && bytes > options_.bytes_max; ++i) {
+    bytes -= files[i].header.file_bytes();
+    if (files[i].header.number <= surplus_to_) continue;
+    surplus_to_ = files[i].header.number;
+    for (const SegmentEntry& entry : files[i].segments) {
+      announcements_.add({.kind = SorterMessage::Kind::surplus,
+                          .partition = base::PartitionId{entry.partition},
+                          .segment = segment_of(files[i], entry)});
+    }
+  }
+}
+
+// --- what to rewrite ---
+
+base::Result<bool> Compactor::plan() {
+  const std::uint64_t change = link_.marks_changed.get() + store_.change_count();
+  if (change == planned_at_ || link_.is_disk_low.get() != 0) return false;
+  planned_at_ = change;
+  if (store_.files().empty()) return false;
+  const Marks marks = read_marks(link_);
+  if (const auto partitions = choose_partitions(marks); !partitions.empty()) {
+    return begin(job_of(partitions, marks));
+  }
+  const std::vector<Weight> weights = weigh(marks);
+  Files files = choose_merge(weights);
+  if (files.empty()) files = choose_half_empty(weights);
+  if (files.empty()) return false;
+  return begin(job_of(files, marks));
+}
+
+bool Compactor::may_be_rewritten(const SegmentFile& file) const {
+  return !rotten_.contains(file.header.number) && leaving_ != file.header.number;
+}
+
+std::vector<Compactor::Weight> Compactor::weigh(const Marks& marks) const {
+  std::vector<Weight> weights;
+  for (const SegmentFile& file : store_.files()) {
+    Weight& weight = weights.emplace_back();
+    for (const SegmentEntry& segment : file.segments) {
+      if (is_dead(segment, marks)) continue;
+      weight.bytes += segment.bytes;
+      ++weight.segments;
+    }
+  }
+  return weights;
+}
+
+// Merged once more it would be too large, or its readers gain nothing by it.
+bool Compactor::is_settled(const SegmentFile& file, const Weight& weight) const {
+  return !may_be_rewritten(file) || weight.segments == 0 ||
+         weight.bytes / weight.segments >= options_.large_segment_bytes ||
+         weight.bytes > options_.file_bytes_max / options_.files_per_merge;
+}
+
+// The oldest neighbours of the smallest size of which there are enough, and what is smaller between
+// them. A file is a size larger than those that it was merged of. The newest one stays: it says how
+// far the journal is sorted.
+Compactor::Files Compactor::choose_merge(const std::vector<Weight>& weights) const {
+  const auto& files = store_.files();
+  const auto size_of = [&](const Weight& weight) {
+    return static_cast<int>(std::bit_width(weight.bytes)) /
+           std::countr_zero(options_.files_per_merge);
+  };
+  std::set<int> sizes;
+  for (const Weight& weight : weights) sizes.insert(size_of(weight));
+  for (const int size : sizes) {
+    Files run;
+    std::uint32_t count = 0;  // of this size
+    for (std::size_t i = 0; i + 1 < files.size(); ++i) {
+      const int its_size = size_of(weights[i]);
+      if (is_settled(files[i], weights[i]) || its_size > size) {
+        run.clear();
+        count = 0;
+        continue;
+      }
+      if (its_size == size) ++count;
+      if (count != 0) run.push_back(&files[i]);
+      if (count == options_.files_per_merge) return run;
+    }
+  }
+  return {};
+}
+
+Compactor::Files Compactor::choose_half_empty(const std::vector<Weight>& weights) const {
+  const auto& files = store_.files();
+  for (std::size_t i = 0; i + 1 < files.size(); ++i) {
+    const bool is_half_empty = weights[i].bytes + block_bytes <= files[i].header.data_bytes / 2;
+    if (!is_half_empty || weights[i].segments == 0 || !may_be_rewritten(files[i])) continue;
+    return {&files[i]};
+  }
+  return {};
+}
+
+std::set<std::uint32_t> Compactor::choose_partitions(const Marks& marks) const {
+  struct Held {
+    std::uint64_t compacted_bytes = 0;
+    std::uint64_t new_bytes = 0;
+    bool has_rotten = false;
+  };
+  std::unordered_map<std::uint32_t, Held> held;
+  for (const auto& [partition, mark] : marks) {
+    if (mark->tombstones_ms_plus_one.get() != 0) held.try_emplace(partition);
+  }
+  if (held.empty()) return {};
+  for (const SegmentFile& file : store_.files()) {
+    for (const SegmentEntry& segment : file.segments) {
+      const auto found = held.find(segment.partition);
+      if (found == held.end() || is_dead(segment, marks)) continue;
+      Held& one = found->second;
+      (segment.is_compacted() ? one.compacted_bytes : one.new_bytes) += segment.bytes;
+      one.has_rotten |= !may_be_rewritten(file);
+    }
+  }
+  std::set<std::uint32_t> chosen;
+  std::uint64_t bytes = 0;
+  for (const auto& [partition, one] : held) {
+    const bool is_due = one.new_bytes != 0 && one.new_bytes >= one.compacted_bytes;
+    if (!is_due || one.has_rotten) continue;
+    bytes += one.new_bytes + one.compacted_bytes;
+    if (!chosen.empty() && bytes > options_.compacted_bytes_max) break;
+    chosen.insert(partition);
+  }
+  return chosen;
+}
+
+void Compactor::add_source(Job& job, const SegmentFile& file, const SegmentEntry& segment) const {
+  if (job.readers.empty() || job.readers.back().file_number() != file.header.number) {
+    job.readers.emplace_back(disk_, file);
+  }
+  job.sources.push_back({.reader = job.readers.size() - 1, .segment = segment});
+}
+
+std::unique_ptr<Compactor::Job> Compactor::job_of(const Files& files, const Marks& marks) const {
+  auto job = std::make_unique<Job>();
+  for (const SegmentFile* file : files) {
+    for (const SegmentEntry& segment : file->segments) {
+      if (!is_dead(segment, marks)) add_source(*job, *file, segment);
+    }
+  }
+  return job;
+}
+
+std::unique_ptr<Compactor::Job> Compactor::job_of(const std::set<std::uint32_t>& partitions,
+                                                  const Marks& marks) const {
+  auto job = std::make_unique<Job>();
+  job->by_key = true;
+  std::uint64_t new_bytes = 0;
+  for (const SegmentFile& file : store_.files()) {
+    for (const SegmentEntry& segment : file.segments) {
+      if (!partitions.contains(segment.partition) || is_dead(segment, marks)) continue;
+      add_source(*job, file, segment);
+      job->sources.back().tombstones_ms =
+          static_cast<std::int64_t>(marks.at(segment.partition)->tombstones_ms_plus_one.get() - 1);
+      if (!segment.is_compacted()) new_bytes += segment.bytes;
+    }
+  }
+  constexpr std::uint64_t record_bytes_min = 8;
+  job->keys.emplace(cluster_id_, static_cast<std::uint32_t>(std::min<std::uint64_t>(
+                                     options_.keys_max, new_bytes / record_bytes_min + 1)));
+  return job;
+}
+
+base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
+  std::uint64_t bytes = 0;
+  SegmentFileHeader identity{
+      .cluster_id = cluster_id_, .shard = base::raw(shard_), .number = 0, .from = ~0ULL, .to = 0};
+  const SegmentFile* newest = nullptr;
+  for (const SegmentReader& reader : job->readers) {
+    const SegmentFile* file = store_.find(reader.file_number());
+    identity.from = std::min(identity.from, file->header.from);
+    identity.to = std::max(identity.to, file->header.to);
+    if (newest == nullptr || newest->header.to < file->header.to) newest = file;
+  }
+  for (const Source& source : job->sources) bytes += source.segment.bytes;
+  if (bytes >= link_.spare_bytes.get()) {
+    planned_at_ = ~0ULL;
+    return false;
+  }
+  if (job->by_key) {
+    // It has some partitions of that stretch, and does not stand for it.
+    identity.to = identity.from;
+  } else {
+    auto meta = store_.read_meta(newest->file, newest->header);
+    if (!meta) {
+      rotten_.insert(newest->header.number);
+      return base::Error(base::ErrorCode::corrupt, "{} has no sound copy of its meta left",
+                         segment_file_name(newest->header.number));
+    }
+    job->known.partitions = std::move(meta->partitions);
+    job->known.producers = std::move(meta->producers);
+  }
+  std::ranges::sort(job->sources, {}, [](const Source& source) {
+    return std::pair(source.segment.partition, source.segment.first_offset);
+  });
+  identity.number = store_.take_number();
+  job->writer = std::make_unique<SegmentWriter>(disk_, store_.journal_seed(), background_);
+  job_ = std::move(job);
+  if (auto started = job_->writer->start(unfinished_rewrite_name, identity, bytes); !started) {
+    return started.error();
+  }
+  if (job_->by_key) begin_group();
+  return true;
+}
+
+// --- rewriting ---
+
+base::Result<void> Compactor::run(std::int64_t wall_ms) {
+  for (std::uint64_t bytes = 0; bytes < bytes_per_step;) {
+    if (job_->next == job_->sources.size()) return finish();
+    auto done = job_->is_mapping ? map_some() : write_some(wall_ms);
+    if (!done) return done.error();
+    bytes += *done;
+  }
+  return {};
+}
+
+// The next batch of the source at hand; nothing behind its last one.
+base::Result<std::span<const std::byte>> Compactor::next_batch(const Source& source) {
+  const SegmentEntry& segment = source.segment;
+  if (job_->position == segment.position + segment.bytes) return std::span<const std::byte>();
+  SegmentReader& reader = job_->readers[source.reader];
+  auto batch = reader.batch_at(segment, job_->position);
+  if (batch) {
+    job_->position += batch->size();
+  } else {
+    rotten_.insert(reader.file_number());
+  }
+  return batch;
+}
+
+// From the first source of a partition to the last.
+void Compactor::begin_group() {
+  const std::uint32_t partition = job_->sources[job_->next].segment.partition;
+  job_->is_mapping = true;
+  job_->keys->clear();
+  job_->mapped = job_->next;
+  job_->group_end = job_->next;
+  while (job_->group_end < job_->sources.size() &&
+         job_->sources[job_->group_end].segment.partition == partition) {
+    ++job_->group_end;
+  }
+  job_->mapped_end = job_->sources[job_->group_end - 1].segment.end_offset;
+  job_->position = 0;
+}
+
+// Finds out where the last record of each key is.
+base::Result<std::uint64_t> Compactor::map_some() {
+  if (job_->mapped == job_->group_end) {
+    job_->is_mapping = false;
+    job_->position = 0;
+    return 0;
+  }
+  const Source& source = job_->sources[job_->mapped];
+  if (source.segment.is_compacted()) {
+    ++job_->mapped;
+    return 0;
+  }
+  if (job_->position == 0) job_->position = source.segment.position;
+  const auto batch = next_batch(source);
+  if (!batch) return batch.error();
+  if (batch->empty()) {
+    ++job_->mapped;
+    job_->position = 0;
+    return 0;
+  }
+  map_keys(BatchView(batch->data()));
+  return batch->size();
+}
+
+void Compactor::map_keys(const BatchView& batch) {
+  if (batch.is_control()) return;
+  RecordReader reader(batch);
+  for (Record record; reader.next(record);) {
+    if (!record.key || job_->keys->put(*record.key, record.offset)) continue;
+    // No room for more: this source is the last one, and the rest is another time's.
+    job_->mapped_end = record.offset;
+    job_->group_end = job_->mapped + 1;
+    job_->mapped = job_->group_end;
+    return;
+  }
+}
+
+base::Result<std::uint64_t> Compactor::write_some(std::int64_t wall_ms) {
+  const Source& source = job_->sources[job_->next];
+  const SegmentEntry& segment = source.segment;
+  if (job_->position == 0) {
+    job_->position = segment.position;
+    job_->writer->cover(base::PartitionId{segment.partition}, segment.first_offset,
+                        segment.end_offset, job_->by_key || segment.is_compacted());
+  }
+  const auto batch = next_batch(source);
+  if (!batch) return batch.error();
+  if (batch->empty()) {
+    job_->position = 0;
+    ++job_->next;
+    if (!job_->by_key || job_->next != job_->group_end) return 0;
+    // Sources that did not fit into the map stay as they are.
+    while (job_->next < job_->sources.size() &&
+           job_->sources[job_->next].segment.partition == segment.partition) {
+      ++job_->next;
+    }
+    if (job_->next < job_->sources.size()) begin_group();
+    return 0;
+  }
+  const auto left = job_->by_key ? compacted(*batch, source.tombstones_ms, wall_ms) : *batch;
+  if (!left.empty()) {
+    if (auto put = job_->writer->put(left); !put) return put.error();
+  }
+  return batch->size();
+}
+
+bool Compactor::is_wanted(const Record& record, bool are_tombstones_over) const {
+  if (!record.key || record.offset >= job_->mapped_end) return true;
+  const auto last = job_->keys->find(*record.key);
+  if (last && *last > record.offset) return false;
+  return record.value || !are_tombstones_over;
+}
+
+// What is left of a batch. One whose records cannot be told stays whole.
+std::span<const std::byte> Compactor::compacted(std::span<const std::byte> bytes,
+                                                std::int64_t tombstones_ms, std::int64_t wall_ms) {
+  const BatchView batch(bytes.data());
+  if (batch.is_control()) return bytes;
+  const bool has_horizon = batch.has_delete_horizon();
+  const bool are_tombstones_over = has_horizon && batch.base_timestamp_ms() <= wall_ms;
+  bool has_tombstone = false;
+  std::int32_t wanted = 0;
+  RecordReader all(batch);
+  for (Record record; all.next(record);) {
+    if (!is_wanted(record, are_tombstones_over)) continue;
+    ++wanted;
+    has_tombstone |= record.key && !record.value;
+  }
+  const bool needs_horizon = has_tombstone && !has_horizon;
+  if (all.malformed() || (wanted == batch.record_count() && !needs_horizon)) return bytes;
+  if (filtered_.size() == 0) filtered_ = BlockBuffer(batch_bytes_max);
+  BatchFilter filter(batch, needs_horizon ? std::optional(wall_ms + tombstones_ms) : std::nullopt,
+                     filtered_.span());
+  RecordReader again(batch);
+  for (Record record; again.next(record);) {
+    if (is_wanted(record, are_tombstones_over) && !filter.keep(record)) return bytes;
+  }
+  return filter.finish();
+}
+
+base::Result<void> Compactor::finish() {
+  auto file =
+      job_->writer->finish(std::move(job_->known.partitions), std::move(job_->known.producers));
+  if (!file) return file.error();
+  job_.reset();
+  announcements_.add(*file);
+  store_.add_rewritten(std::move(*file));
+  return {};
+}
+
+void Compactor::give_up() {
+  if (job_ != nullptr) job_->writer->abandon();
+  job_.reset();
+  collected_at_ = planned_at_ = ~0ULL;
+}
+
+}  // namespace millrace::storage

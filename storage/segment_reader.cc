@@ -1,0 +1,57 @@
+#include "storage/segment_reader.h"
+
+#include <algorithm>
+
+#include "dataplane/base/check.h"
+#include "dataplane/base/units.h"
+#include "storage/batch.h"
+
+namespace millrace::storage {
+namespace {
+
+constexpr std::uint64_t window_bytes = base::mib;
+
+}  // namespace
+
+base::Result<std::span<const std::byte>> SegmentReader::batch_at(const SegmentEntry& segment,
+                                                                 std::uint64_t position) {
+  const base::Error damaged(base::ErrorCode::corrupt,
+                            "{} is damaged at byte {}, of partition {} between offsets {} and {}",
+                            segment_file_name(header_.number), position, segment.partition,
+                            segment.first_offset, segment.end_offset - 1);
+  const std::uint64_t left = segment.position + segment.bytes - position;
+  if (left < batch_header_bytes) return damaged;
+  const auto head = bytes_at(position, batch_header_bytes);
+  if (!head) return head.error();
+  const std::uint64_t bytes = BatchView(head->data()).bytes();
+  if (bytes > std::min<std::uint64_t>(left, batch_bytes_max)) return damaged;
+  const auto batch = bytes_at(position, bytes);
+  if (!batch) return batch.error();
+  const BatchView view(batch->data());
+  if (check_batch(*batch, Offsets::some) != BatchFault::none ||
+      view.base_offset() < segment.first_offset || view.last_offset() >= segment.end_offset) {
+    return damaged;
+  }
+  return batch;
+}
+
+base::Result<std::span<const std::byte>> SegmentReader::bytes_at(std::uint64_t position,
+                                                                 std::uint64_t count) {
+  if (position < window_at_ || position + count > window_at_ + window_bytes_) {
+    const std::uint64_t first = base::align_down(position, block_bytes);
+    const std::uint64_t end =
+        std::min(std::max(first + window_bytes, base::align_up(position + count, block_bytes)),
+                 header_.meta_at(0));
+    CHECK(position + count <= end);
+    if (window_.size() < end - first) window_ = BlockBuffer(end - first);
+    window_bytes_ = 0;
+    if (auto read = disk_.read_now(file_, first, window_.span().first(end - first)); !read) {
+      return read.error();
+    }
+    window_at_ = first;
+    window_bytes_ = end - first;
+  }
+  return std::span<const std::byte>(window_.span()).subspan(position - window_at_, count);
+}
+
+}  // namespace millrace::storage

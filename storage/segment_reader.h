@@ -1,0 +1,37 @@
+// SegmentReader: the batches of a segment file from front to back, read in large pieces.
+// Core:  housekeeping; blocks and allocates.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "dataplane/base/result.h"
+#include "storage/block_buffer.h"
+#include "storage/disk.h"
+#include "storage/segment_writer.h"
+
+namespace millrace::storage {
+
+class SegmentReader {
+ public:
+  SegmentReader(Disk& disk, const SegmentFile& file)
+      : disk_(disk), file_(file.file), header_(file.header) {}
+
+  std::uint64_t file_number() const { return header_.number; }
+  // The intact batch at a place of the segment; stays until the next call. Errors: corrupt, or the
+  // disk's.
+  base::Result<std::span<const std::byte>> batch_at(const SegmentEntry& segment,
+                                                    std::uint64_t position);
+
+ private:
+  base::Result<std::span<const std::byte>> bytes_at(std::uint64_t position, std::uint64_t count);
+
+  Disk& disk_;
+  FileId file_;
+  SegmentFileHeader header_;
+  BlockBuffer window_;
+  std::uint64_t window_at_ = 0;  // in the file
+  std::uint64_t window_bytes_ = 0;
+};
+
+}  // namespace millrace::storage
