@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/base/check.h"
 
@@ -15,21 +16,26 @@ constexpr std::uint32_t headers_bytes_max = 64;  // Ethernet, VLAN, IPv4, UDP an
 constexpr std::size_t held_max = 4;              // then the oldest goes on
 }  // namespace
 
-FakePort::FakePort(const FakePortOptions& options) : options_(options) {
+FakePort::FakePort(const FakePortOptions& options)
+    : options_(options),
+      buffers_(std::make_unique_for_overwrite<std::byte[]>(
+          std::size_t{options.rx_frames + options.tx_frames + options.sent_frames} *
+          frame_bytes_max())) {
   rx_slots_.resize(options.rx_frames);
   tx_slots_.resize(options.tx_frames);
   sent_.resize(options.sent_frames);
   rx_waiting_.reserve(options.rx_frames);
   held_.reserve(held_max + 1);
-  for (std::uint32_t i = 0; i < options.rx_frames; ++i) {
-    rx_slots_[i].buffer.resize(frame_bytes_max());
+  std::byte* buffer = buffers_.get();
+  for (std::uint32_t i = 0; i < options.rx_frames; ++i, buffer += frame_bytes_max()) {
+    rx_slots_[i].buffer = buffer;
     rx_free_.push_back(options.rx_frames - 1 - i);
   }
-  for (std::uint32_t i = 0; i < options.tx_frames; ++i) {
-    tx_slots_[i].buffer.resize(frame_bytes_max());
+  for (std::uint32_t i = 0; i < options.tx_frames; ++i, buffer += frame_bytes_max()) {
+    tx_slots_[i].buffer = buffer;
     tx_free_.push_back(options.tx_frames - 1 - i);
   }
-  for (Sent& sent : sent_) sent.bytes.reserve(frame_bytes_max());
+  for (SentSlot& sent : sent_) sent.buffer = std::exchange(buffer, buffer + frame_bytes_max());
 }
 
 std::uint32_t FakePort::frame_bytes_max() const {
@@ -56,7 +62,7 @@ bool FakePort::deliver(std::span<const std::byte> bytes, const base::Endpoint& f
   const std::uint32_t index = rx_free_.back();
   rx_free_.pop_back();
   RxSlot& slot = rx_slots_[index];
-  if (!bytes.empty()) std::memcpy(slot.buffer.data(), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(slot.buffer, bytes.data(), bytes.size());
   slot.bytes = static_cast<std::uint32_t>(bytes.size());
   slot.from = from;
   slot.local_port = local_port == 0 ? options_.udp_port : local_port;
@@ -73,7 +79,7 @@ std::uint32_t FakePort::receive_frames(std::span<RxFrame> frames) {
     RxSlot& slot = rx_slots_[rx_waiting_[i]];
     slot.state = RxState::lent;
     frames[i] = RxFrame{};
-    frames[i].data = slot.buffer.data();
+    frames[i].data = slot.buffer;
     frames[i].bytes = slot.bytes;
     frames[i].cookie = rx_waiting_[i];
     if (options_.framing == port::Framing::datagram) {
@@ -107,7 +113,7 @@ std::uint32_t FakePort::allocate_frames(std::span<TxFrame> frames) {
     CHECK(!tx_slots_[index].lent);
     tx_slots_[index].lent = true;
     frames[i] = TxFrame{};
-    frames[i].data = tx_slots_[index].buffer.data();
+    frames[i].data = tx_slots_[index].buffer;
     frames[i].capacity = frame_bytes_max();
     frames[i].cookie = index;
   }
@@ -159,7 +165,7 @@ void FakePort::transmit(const TxFrame& frame) {
 
 void FakePort::pass_on(std::uint32_t slot, std::uint32_t bytes, const base::Endpoint& to,
                        std::uint16_t local_port) {
-  const std::span<const std::byte> frame(tx_slots_[slot].buffer.data(), bytes);
+  const std::span<const std::byte> frame(tx_slots_[slot].buffer, bytes);
   const std::uint16_t from_port = local_port == 0 ? options_.udp_port : local_port;
   if (other_ != nullptr) {
     base::Endpoint from;
@@ -169,8 +175,9 @@ void FakePort::pass_on(std::uint32_t slot, std::uint32_t bytes, const base::Endp
     return;
   }
   if (sent_tail_ - sent_head_ == sent_.size()) ++sent_head_;
-  Sent& sent = sent_[sent_tail_++ % sent_.size()];
-  sent.bytes.assign(frame.begin(), frame.end());
+  SentSlot& sent = sent_[sent_tail_++ % sent_.size()];
+  std::ranges::copy(frame, sent.buffer);
+  sent.bytes = bytes;
   sent.to = to;
   sent.local_port = from_port;
 }
@@ -186,7 +193,10 @@ void FakePort::pass_held() {
 std::optional<FakePort::Sent> FakePort::take_sent() {
   if (sent_head_ == sent_tail_ && other_ == nullptr) pass_held();
   if (sent_head_ == sent_tail_) return std::nullopt;
-  return sent_[sent_head_++ % sent_.size()];
+  const SentSlot& sent = sent_[sent_head_++ % sent_.size()];
+  return Sent{.bytes = {sent.buffer, sent.buffer + sent.bytes},
+              .to = sent.to,
+              .local_port = sent.local_port};
 }
 
 }  // namespace millrace::test

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -73,15 +74,21 @@ class FakePort final : public port::Port {
  private:
   enum class RxState : std::uint8_t { free, waiting, lent };
   struct RxSlot {
-    std::vector<std::byte> buffer;
+    std::byte* buffer = nullptr;
     std::uint32_t bytes = 0;
     base::Endpoint from;
     std::uint16_t local_port = 0;
     RxState state = RxState::free;
   };
   struct TxSlot {
-    std::vector<std::byte> buffer;
+    std::byte* buffer = nullptr;
     bool lent = false;
+  };
+  struct SentSlot {
+    std::byte* buffer = nullptr;
+    std::uint32_t bytes = 0;
+    base::Endpoint to;
+    std::uint16_t local_port = 0;
   };
 
   std::uint32_t frame_bytes_max() const;
@@ -92,6 +99,7 @@ class FakePort final : public port::Port {
   void free_tx(std::uint64_t slot);
 
   FakePortOptions options_;
+  std::unique_ptr<std::byte[]> buffers_;  // of all slots; most are never touched
   FakePort* other_ = nullptr;
   std::function<Fate(std::span<const std::byte>)> fate_;
 
@@ -104,7 +112,7 @@ class FakePort final : public port::Port {
   std::vector<std::uint32_t> tx_free_;
   std::vector<port::TxFrame> held_;
 
-  std::vector<Sent> sent_;  // a ring
+  std::vector<SentSlot> sent_;  // a ring
   std::uint64_t sent_head_ = 0;
   std::uint64_t sent_tail_ = 0;
 };

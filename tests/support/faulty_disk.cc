@@ -12,6 +12,11 @@ namespace millrace::testing {
 using storage::Durability;
 using storage::FileId;
 
+namespace {
+// What a place on the medium holds that was reserved and never written.
+constexpr std::byte garbage{0xa5};
+}  // namespace
+
 FaultyDisk::FaultyDisk(std::uint64_t seed, Durability durability)
     : random_(seed), durability_(durability) {}
 
@@ -35,20 +40,29 @@ void FaultyDisk::heal(std::string_view file_name) { find(file_name)->unreadable.
 void FaultyDisk::flip_bit(std::string_view file_name, std::uint64_t at, std::uint32_t bit) {
   File* file = find(file_name);
   settle_all(*file);
-  file->settled[at] ^= static_cast<std::byte>(1U << bit);
+  settled_block(*file, at / storage::block_bytes)[at % storage::block_bytes] ^=
+      static_cast<std::byte>(1U << bit);
 }
 
 std::vector<std::byte> FaultyDisk::contents(std::string_view file_name) {
-  File copy = *find(file_name);
-  settle_all(copy);
-  return {copy.settled.begin(), copy.settled.end()};
+  const File* file = find(file_name);
+  std::vector<std::byte> bytes(file->size());
+  copy(*file, 0, bytes);
+  return bytes;
 }
 
 void FaultyDisk::overwrite(std::string_view file_name, std::uint64_t at,
                            std::span<const std::byte> bytes) {
   File* file = find(file_name);
   settle_all(*file);
-  std::copy(bytes.begin(), bytes.end(), file->settled.begin() + static_cast<std::ptrdiff_t>(at));
+  for (std::uint64_t done = 0; done < bytes.size();) {
+    const std::uint64_t in_block = (at + done) % storage::block_bytes;
+    const std::uint64_t count =
+        std::min<std::uint64_t>(storage::block_bytes - in_block, bytes.size() - done);
+    Block& block = settled_block(*file, (at + done) / storage::block_bytes);
+    std::memcpy(block.data() + in_block, bytes.data() + done, count);
+    done += count;
+  }
 }
 
 void FaultyDisk::deliver_one() {
@@ -78,16 +92,16 @@ base::Result<FileId> FaultyDisk::create(std::string_view file_name, std::uint64_
   if (find(file_name) != nullptr) {
     return base::Error(base::ErrorCode::already_exists, "{} is already there", file_name);
   }
-  files_.push_back({.name = std::string(file_name),
-                    .settled = decltype(File::settled)(bytes),
-                    .cache = {},
-                    .unreadable = {}});
+  files_.push_back({.name = std::string(file_name), .settled = {}, .cache = {}, .unreadable = {}});
+  grow(files_.back(), bytes, std::byte{});
   return FileId{static_cast<std::uint32_t>(files_.size() - 1)};
 }
 
 base::Result<FileId> FaultyDisk::reserve(std::string_view file_name, std::uint64_t bytes) {
   auto file = create(file_name, bytes);
-  if (file) std::ranges::fill(file_at(*file).settled, std::byte{0xa5});
+  if (file) {
+    for (Settled& settled : file_at(*file).settled) settled.filler = garbage;
+  }
   return file;
 }
 
@@ -110,7 +124,7 @@ base::Result<std::vector<std::string>> FaultyDisk::list() {
 base::Result<storage::DiskSpace> FaultyDisk::space() {
   std::uint64_t used = 0;
   for (const File& file : files_) {
-    if (!file.removed) used += file.settled.size();
+    if (!file.removed) used += file.size();
   }
   return storage::DiskSpace{.free_bytes = capacity_bytes_ - std::min(capacity_bytes_, used),
                             .total_bytes = capacity_bytes_};
@@ -124,20 +138,20 @@ base::Result<FileId> FaultyDisk::open(std::string_view file_name) {
 
 void FaultyDisk::close(FileId file) {
   if (!file_at(file).removed) return;
-  file_at(file).settled = {};
+  file_at(file).settled.clear();
   file_at(file).cache.clear();
 }
 
-base::Result<std::uint64_t> FaultyDisk::size(FileId file) { return file_at(file).settled.size(); }
+base::Result<std::uint64_t> FaultyDisk::size(FileId file) { return file_at(file).size(); }
 
 base::Result<void> FaultyDisk::resize(FileId file, std::uint64_t bytes) {
   File& resized = file_at(file);
-  const std::uint64_t before = resized.settled.size();
+  CHECK(bytes % storage::block_bytes == 0);
+  const std::uint64_t before = resized.size();
   if (bytes > before && (fail_creates_ || space()->free_bytes < bytes - before))
     return base::Error(base::ErrorCode::no_space, "{}: disk full", resized.name);
-  resized.cache.erase(resized.cache.lower_bound(static_cast<std::uint32_t>(bytes / sector_bytes)),
-                      resized.cache.end());
-  resized.settled.resize(bytes, std::byte{0xa5});
+  resized.cache.erase(resized.cache.lower_bound(bytes / storage::block_bytes), resized.cache.end());
+  grow(resized, bytes, garbage);
   return {};
 }
 
@@ -234,11 +248,10 @@ void FaultyDisk::carry_out(Operation& operation) {
 
 void FaultyDisk::put(File& file, std::uint64_t at, std::span<const std::byte> from) {
   CHECK(at % storage::block_bytes == 0 && from.size() % storage::block_bytes == 0);
-  CHECK(at + from.size() <= file.settled.size());
-  for (std::uint64_t i = 0; i < from.size(); i += sector_bytes) {
-    const auto sector = from.subspan(i, sector_bytes);
-    file.cache[static_cast<std::uint32_t>((at + i) / sector_bytes)].assign(sector.begin(),
-                                                                           sector.end());
+  CHECK(at + from.size() <= file.size());
+  for (std::uint64_t i = 0; i < from.size(); i += storage::block_bytes) {
+    const auto block = from.subspan(i, storage::block_bytes);
+    file.cache[(at + i) / storage::block_bytes].assign(block.begin(), block.end());
   }
   file.unreadable.erase(file.unreadable.lower_bound(at),
                         file.unreadable.lower_bound(at + from.size()));
@@ -246,27 +259,53 @@ void FaultyDisk::put(File& file, std::uint64_t at, std::span<const std::byte> fr
 
 bool FaultyDisk::get(File& file, std::uint64_t at, std::span<std::byte> into) {
   CHECK(at % storage::block_bytes == 0 && into.size() % storage::block_bytes == 0);
-  CHECK(at + into.size() <= file.settled.size());
+  CHECK(at + into.size() <= file.size());
   const auto bad = file.unreadable.lower_bound(at);
   if (bad != file.unreadable.end() && *bad < at + into.size()) return false;
-  std::memcpy(into.data(), file.settled.data() + at, into.size());
-  const auto first = static_cast<std::uint32_t>(at / sector_bytes);
-  const auto last = static_cast<std::uint32_t>((at + into.size()) / sector_bytes);
-  for (auto it = file.cache.lower_bound(first); it != file.cache.end() && it->first < last; ++it) {
-    std::memcpy(into.data() + (std::uint64_t{it->first} - first) * sector_bytes, it->second.data(),
-                sector_bytes);
-  }
+  copy(file, at, into);
   return true;
 }
 
-void FaultyDisk::settle(File& file, std::uint32_t sector, const Sector& bytes) {
-  std::copy(bytes.begin(), bytes.end(),
-            file.settled.begin() + static_cast<std::ptrdiff_t>(sector) * sector_bytes);
+void FaultyDisk::copy(const File& file, std::uint64_t at, std::span<std::byte> into) {
+  const std::uint64_t first = at / storage::block_bytes;
+  const std::uint64_t count = into.size() / storage::block_bytes;
+  auto cached = file.cache.lower_bound(first);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const Settled& settled = file.settled[first + i];
+    const Block* from = &settled.bytes;
+    if (cached != file.cache.end() && cached->first == first + i) {
+      from = &cached->second;
+      ++cached;
+    }
+    std::byte* to = into.data() + i * storage::block_bytes;
+    if (!from->empty()) {
+      std::memcpy(to, from->data(), storage::block_bytes);
+    } else {
+      std::memset(to, static_cast<int>(settled.filler), storage::block_bytes);
+    }
+  }
+}
+
+FaultyDisk::Block& FaultyDisk::settled_block(File& file, std::uint64_t block) {
+  Settled& settled = file.settled[block];
+  if (settled.bytes.empty()) settled.bytes.assign(storage::block_bytes, settled.filler);
+  return settled.bytes;
+}
+
+void FaultyDisk::settle_sector(File& file, std::uint64_t block, std::uint64_t at,
+                               const Block& bytes) {
+  std::memcpy(settled_block(file, block).data() + at, bytes.data() + at, sector_bytes);
 }
 
 void FaultyDisk::settle_all(File& file) {
-  for (const auto& [sector, bytes] : file.cache) settle(file, sector, bytes);
+  for (auto& [block, bytes] : file.cache) file.settled[block].bytes = std::move(bytes);
   file.cache.clear();
+}
+
+void FaultyDisk::grow(File& file, std::uint64_t bytes, std::byte filler) {
+  const std::uint64_t before = file.settled.size();
+  file.settled.resize(bytes / storage::block_bytes);
+  for (std::uint64_t i = before; i < file.settled.size(); ++i) file.settled[i].filler = filler;
 }
 
 }  // namespace millrace::testing

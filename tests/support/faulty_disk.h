@@ -6,10 +6,8 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <map>
-#include <new>
 #include <random>
 #include <set>
 #include <string>
@@ -42,8 +40,10 @@ class FaultyDisk final : public storage::Disk {
   void crash_keeping(Keep keep) {
     started_.clear();
     for (File& file : files_) {
-      for (const auto& [sector, bytes] : file.cache) {
-        if (keep(std::uint64_t{sector} * sector_bytes)) settle(file, sector, bytes);
+      for (const auto& [block, bytes] : file.cache) {
+        for (std::uint64_t at = 0; at < storage::block_bytes; at += sector_bytes) {
+          if (keep(block * storage::block_bytes + at)) settle_sector(file, block, at, bytes);
+        }
       }
       file.cache.clear();
     }
@@ -103,31 +103,20 @@ class FaultyDisk final : public storage::Disk {
   void drain() override;
 
  private:
-  using Sector = std::vector<std::byte>;
-  // Zeros that take no memory until they are touched: journals are large and hardly filled.
-  template <typename T>
-  struct LazyZeros {
-    using value_type = T;
-    T* allocate(std::size_t count) {
-      void* at = std::calloc(count, sizeof(T));
-      if (at == nullptr) throw std::bad_alloc();
-      return static_cast<T*>(at);
-    }
-    void deallocate(T* at, std::size_t /*count*/) { std::free(at); }
-    template <typename U>
-    void construct(U* /*at*/) {}
-    template <typename U>
-    void construct(U* at, const U& value) {
-      new (at) U(value);
-    }
-    bool operator==(const LazyZeros&) const = default;
+  using Block = std::vector<std::byte>;
+  // What was never written takes no memory: journals are large and hardly filled.
+  struct Settled {
+    Block bytes;  // empty: all `filler`
+    std::byte filler{};
   };
   struct File {
     std::string name;
-    std::vector<std::byte, LazyZeros<std::byte>> settled;  // what the medium holds
-    std::map<std::uint32_t, Sector> cache;                 // sectors not flushed
-    std::set<std::uint64_t> unreadable;                    // offsets of blocks
+    std::vector<Settled> settled;          // what the medium holds
+    std::map<std::uint64_t, Block> cache;  // blocks not flushed
+    std::set<std::uint64_t> unreadable;    // offsets of blocks
     bool removed = false;
+
+    std::uint64_t size() const { return settled.size() * storage::block_bytes; }
   };
   struct Operation {
     bool is_write = false;
@@ -144,8 +133,11 @@ class FaultyDisk final : public storage::Disk {
   File& file_at(storage::FileId file);
   void put(File& file, std::uint64_t at, std::span<const std::byte> from);
   bool get(File& file, std::uint64_t at, std::span<std::byte> into);
-  static void settle(File& file, std::uint32_t sector, const Sector& bytes);
+  static void copy(const File& file, std::uint64_t at, std::span<std::byte> into);
+  static Block& settled_block(File& file, std::uint64_t block);
+  static void settle_sector(File& file, std::uint64_t block, std::uint64_t at, const Block& bytes);
   static void settle_all(File& file);
+  static void grow(File& file, std::uint64_t bytes, std::byte filler);
   void carry_out(Operation& operation);
 
   std::mt19937_64 random_;
