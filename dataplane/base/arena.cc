@@ -84,4 +84,16 @@ std::span<std::byte> Arena::allocate_bytes(std::uint64_t bytes, std::uint64_t al
   return {base_ + start, bytes};
 }
 
+void Arena::clear() {
+  const auto size = static_cast<off_t>(size_bytes_);
+  for (off_t end = 0;;) {
+    const off_t start = lseek(fd_, end, SEEK_DATA);
+    if (start < 0 || start >= size) break;
+    end = lseek(fd_, start, SEEK_HOLE);
+    CHECK(end > start);
+    std::memset(base_ + start, 0, static_cast<std::size_t>(end - start));
+  }
+  used_bytes_ = 0;
+}
+
 }  // namespace millrace::base

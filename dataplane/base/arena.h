@@ -50,6 +50,9 @@ class Arena {
     return {reinterpret_cast<T*>(bytes.data()), count};
   }
 
+  // Takes back all that was handed out, and zeroes it; costs only what was ever touched.
+  void clear();
+
   Backing backing() const { return backing_; }
   int fd() const { return fd_; }  // of the memfd; for registering or sharing the whole
   std::span<std::byte> whole() const { return {base_, size_bytes_}; }

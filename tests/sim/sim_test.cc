@@ -14,6 +14,11 @@ namespace {
 
 constexpr std::uint64_t seeds_to_find = 200;  // a broken rule shows within so many
 
+Report run(std::uint64_t seed, bool reuses_session_ids = false) {
+  static core::NodeMemory memory;
+  return Simulation(seed, memory, reuses_session_ids).run();
+}
+
 void expect_clean(const Report& report) {
   for (const Finding& finding : report.findings) {
     ADD_FAILURE() << "seed " << report.seed << ": " << name_of(finding.kind) << ": " << finding.text
@@ -25,7 +30,7 @@ void expect_clean(const Report& report) {
 TEST(Simulation, keeps_every_promise_under_all_kinds_of_trouble) {
   FaultCounts met{};
   for (std::uint64_t seed = 1; seed <= SIM_SEEDS; ++seed) {
-    const Report report = Simulation(seed).run();
+    const Report report = run(seed);
     expect_clean(report);
     for (std::size_t i = 0; i < met.size(); ++i) met[i] += report.faults[i];
   }
@@ -36,9 +41,9 @@ TEST(Simulation, keeps_every_promise_under_all_kinds_of_trouble) {
 
 TEST(Simulation, a_seed_is_the_same_run_each_time) {
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    const std::uint64_t hash = Simulation(seed).run().hash;
-    EXPECT_EQ(Simulation(seed).run().hash, hash) << "seed " << seed;
-    EXPECT_NE(Simulation(seed + 100).run().hash, hash);
+    const std::uint64_t hash = run(seed).hash;
+    EXPECT_EQ(run(seed).hash, hash) << "seed " << seed;
+    EXPECT_NE(run(seed + 100).hash, hash);
   }
 }
 
@@ -56,9 +61,9 @@ TEST(Simulation, what_was_found_once_stays_mended) {
     if (bug == "reused-session-ids:") of_reused_ids.push_back(seed);
   }
   ASSERT_FALSE(seeds.empty() || of_reused_ids.empty());
-  for (const std::uint64_t seed : seeds) expect_clean(Simulation(seed).run());
+  for (const std::uint64_t seed : seeds) expect_clean(run(seed));
   for (const std::uint64_t seed : of_reused_ids)
-    EXPECT_FALSE(Simulation(seed, true).run().findings.empty()) << "seed " << seed;
+    EXPECT_FALSE(run(seed, true).findings.empty()) << "seed " << seed;
 }
 
 class BrokenRule : public ::testing::TestWithParam<storage::Breakage> {
@@ -69,7 +74,7 @@ class BrokenRule : public ::testing::TestWithParam<storage::Breakage> {
 TEST_P(BrokenRule, is_found) {
   storage::breakage = GetParam();
   std::uint64_t seed = 1;
-  while (seed <= seeds_to_find && Simulation(seed).run().findings.empty()) ++seed;
+  while (seed <= seeds_to_find && run(seed).findings.empty()) ++seed;
   EXPECT_LE(seed, seeds_to_find);
 }
 

@@ -18,7 +18,7 @@ using base::us_ns;
 using client::Level;
 
 constexpr std::uint32_t partition_count = 4;
-constexpr std::uint64_t trouble_ns = 2 * base::second_ns;
+constexpr std::uint64_t trouble_ns = 2 * base::second_ns;  // at the fastest pace
 constexpr std::uint64_t peace_ns = 500 * ms_ns;
 constexpr std::uint64_t settle_ns = 120 * base::second_ns;
 constexpr std::uint64_t step_min_ns = 20 * us_ns;
@@ -40,15 +40,22 @@ NetOptions draw_weather(Random& random) {
   return net;
 }
 
+// Timeouts are met only where little happens, races only where much does.
+std::uint64_t draw_pace(Random& random) {
+  constexpr std::array<std::uint64_t, 3> paces = {1, 3, 10};
+  return paces[random.below(paces.size())];
+}
+
 }  // namespace
 
-Simulation::Simulation(std::uint64_t seed, bool reuses_session_ids)
+Simulation::Simulation(std::uint64_t seed, core::NodeMemory& memory, bool reuses_session_ids)
     : seed_(seed),
       reuses_session_ids_(reuses_session_ids),
       random_(seed),
       net_(random_, faults_),
-      may_harm_(random_.permille(400)) {
-  node_ = std::make_unique<core::TestNode>(node_options());
+      may_harm_(random_.permille(400)),
+      pace_(draw_pace(random_)) {
+  node_ = std::make_unique<core::TestNode>(node_options(memory));
   const std::size_t cores = node_->options.core_count;
   for (auto& disk : node_->disks)
     disks_.push_back({.disk = static_cast<testing::FaultyDisk*>(disk.get())});
@@ -70,14 +77,18 @@ Simulation::~Simulation() {
   for (DiskState& state : disks_) state.disk->forget_operations();
 }
 
-core::TestNodeOptions Simulation::node_options() {
+core::TestNodeOptions Simulation::node_options(core::NodeMemory& memory) {
   core::TestNodeOptions options;
   options.core_count = static_cast<std::uint16_t>(random_.between(1, 3));
+  options.memory = &memory;
   options.secret = seed_;
   options.port.rx_frames = 512;
-  options.file_bytes = 4 * base::mib;
+  options.file_bytes = 2 * base::mib;
   constexpr std::array<std::uint64_t, 4> sort_at_bytes = {0, 1, 32 * base::kib, 256 * base::kib};
   options.sort_at_bytes = sort_at_bytes[random_.below(sort_at_bytes.size())];
+  options.files_max = options.sort_at_bytes != 0 ? 4 : 16;
+  options.files_ahead = 1;
+  options.prepare_journal = false;
   options.make_disk = [this](std::uint16_t core) {
     const auto durability =
         random_.permille(500) ? storage::Durability::flush : storage::Durability::fua;
@@ -158,7 +169,7 @@ void Simulation::offer(Writer& writer) {
     if (writer.producer->offer(std::nullopt, value) < 0) break;
     ++writer.offered;
   }
-  writer.offer_at_ns = now() + random_.between(100, 20'000) * us_ns;
+  writer.offer_at_ns = now() + pace_ * random_.between(100, 20'000) * us_ns;
 }
 
 void Simulation::look_after(Guest& guest, Writer& writer) {
@@ -266,7 +277,9 @@ std::uint64_t Simulation::next_ns() {
   for (const auto& guest : guests_) {
     next = std::min(next, guest->client->deadline_ns());
     if (!offering_) continue;
-    for (const Writer& writer : guest->writers) next = std::min(next, writer.offer_at_ns);
+    // Whoever could not offer when its time came waits for something else to happen.
+    for (const Writer& writer : guest->writers)
+      if (writer.offer_at_ns > now()) next = std::min(next, writer.offer_at_ns);
   }
   if (up_) {
     for (auto& core : node_->cores)
@@ -459,7 +472,7 @@ void Simulation::empty(DiskState& state) {
 // --- trouble ---
 
 void Simulation::fault() {
-  fault_at_ns_ = now() + random_.between(20, 400) * ms_ns;
+  fault_at_ns_ = now() + pace_ * random_.between(20, 400) * ms_ns;
   const Fault kind = kinds_[random_.below(kinds_.size())];
   DiskState& state = disks_[random_.below(disks_.size())];
   Guest& guest = *guests_[random_.below(guests_.size())];
@@ -576,8 +589,8 @@ void Simulation::read_all() {
 }
 
 Report Simulation::run() {
-  fault_at_ns_ = now() + random_.between(10, 200) * ms_ns;
-  run_until_ns(now() + trouble_ns);
+  fault_at_ns_ = now() + pace_ * random_.between(10, 200) * ms_ns;
+  run_until_ns(now() + pace_ * trouble_ns);
   heal();
   // Whoever trouble has kept from it writes something now.
   run_until_ns(now() + peace_ns);

@@ -35,8 +35,8 @@ struct Report {
 
 class Simulation {
  public:
-  // reuses_session_ids: the node has a bug that it once had.
-  explicit Simulation(std::uint64_t seed, bool reuses_session_ids = false);
+  // memory: for one run after the other. reuses_session_ids: the node has a bug that it once had.
+  Simulation(std::uint64_t seed, core::NodeMemory& memory, bool reuses_session_ids = false);
   ~Simulation();
   Simulation(const Simulation&) = delete;
   Simulation& operator=(const Simulation&) = delete;
@@ -82,7 +82,7 @@ class Simulation {
     std::function<void()> act;
   };
 
-  core::TestNodeOptions node_options();
+  core::TestNodeOptions node_options(core::NodeMemory& memory);
   void add_guest(std::size_t core);
   void connect(Guest& guest);
   void add_writer(Guest& guest, std::uint32_t partition, client::Level ack);
@@ -137,6 +137,7 @@ class Simulation {
   bool up_ = false;
   bool offering_ = true;
   bool may_harm_ = false;
+  std::uint64_t pace_ = 1;  // what lies between two things that happen is so many times as long
   bool harmed_ = false;
 };
 

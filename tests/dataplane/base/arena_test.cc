@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
@@ -62,6 +63,17 @@ TEST(Arena, memory_that_cannot_be_had_is_an_error_that_names_the_size) {
   EXPECT_EQ(arena.error().code(), ErrorCode::no_space);
   EXPECT_NE(arena.error().message().find("4398046511104 MiB"), std::string_view::npos)
       << arena.error().message();
+}
+
+TEST(Arena, is_all_zeros_again_when_it_is_cleared) {
+  Arena arena = make_arena(4 * mib);
+  const std::uint64_t bytes = arena.whole().size();
+  const auto before = arena.allocate_bytes(bytes, 64);
+  for (const std::uint64_t at : {std::uint64_t{0}, bytes / 2, bytes - 1}) before[at] = std::byte{1};
+  arena.clear();
+  EXPECT_EQ(arena.used_bytes(), 0U);
+  const auto after = arena.allocate_bytes(bytes, 64);
+  EXPECT_EQ(std::ranges::count(after, std::byte{0}), static_cast<std::ptrdiff_t>(bytes));
 }
 
 TEST(Arena, pieces_are_zeroed_aligned_and_do_not_overlap) {

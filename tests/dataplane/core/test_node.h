@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <map>
@@ -14,6 +15,7 @@
 #include "dataplane/core/core.h"
 #include "dataplane/core/rebuild.h"
 #include "storage/memory_disk.h"
+#include "tests/dataplane/core/node_memory.h"
 #include "tests/support/fake_port.h"
 
 namespace millrace::core {
@@ -24,11 +26,14 @@ struct TestNodeOptions {
   std::vector<std::string> listeners{};
   std::uint64_t file_bytes = 8ULL << 20;
   std::uint32_t files_max = 4;
+  std::uint32_t files_ahead = 4;
+  bool prepare_journal = true;                   // all of it, before the first turn
   std::uint64_t sort_at_bytes = 0;               // 0: nothing is sorted
   std::uint64_t secret = 0xfedcba9876543210ULL;  // of the sessions; a process draws one
   std::function<std::unique_ptr<storage::Disk>(std::uint16_t core)> make_disk = [](std::uint16_t) {
     return std::make_unique<storage::MemoryDisk>();
   };
+  NodeMemory* memory = nullptr;  // null: each start has its own
 };
 
 // One core with one port.
@@ -36,12 +41,11 @@ class TestCore {
  public:
   TestCore(const TestNodeOptions& options, std::uint16_t id, base::Clock& clock,
            storage::Disk& disk, link::Region& region, CommandMesh& commands, EventMesh& events,
-           base::Arena& arena)
-      : uring(std::move(base::Uring::create(64).value())),
-        port(options.port),
+           base::Arena& arena, base::Uring& uring)
+      : port(options.port),
         producers(arena, 1024),
         protocols(sessions_options(options, id), listener_specs(options), arena),
-        core(core_options(options, id), arena, *uring, clock, region, commands, events, protocols) {
+        core(core_options(options, id), arena, uring, clock, region, commands, events, protocols) {
     Rebuild rebuild(producers, region, region.cores[id]);
     auto log = storage::Log::open(log_options(options, id), disk, arena, &rebuild);
     if (!log) {
@@ -55,7 +59,7 @@ class TestCore {
                                              core.outbox());
     core.add_shard(base::ShardId{id}, std::move(*log), std::move(shard));
     core.add_port(port, "fake");
-    while (journal->prepare_files().value()) {
+    while (options.prepare_journal && journal->prepare_files().value()) {
     }
   }
 
@@ -69,7 +73,6 @@ class TestCore {
            EventMesh::arena_bytes(options.core_count) + (1U << 20);
   }
 
-  std::unique_ptr<base::Uring> uring;
   test::FakePort port;
   shard::ProducerTable producers;
   Protocols protocols;
@@ -85,7 +88,9 @@ class TestCore {
     log.journal.tail_bytes = 8ULL << 20;
     log.journal.file_bytes = options.file_bytes;
     log.journal.files_max = options.files_max;
-    log.journal.files_ahead = options.files_max;
+    log.journal.files_ahead = options.files_ahead;
+    log.journal.frame_bytes_max =
+        static_cast<std::uint32_t>(std::min(options.file_bytes, std::uint64_t{4} << 20));
     log.journal.gather_ns = 20'000;
     log.partitions_max = 64;
     log.has_sorter = options.sort_at_bytes != 0;
@@ -148,24 +153,26 @@ class TestNode {
   void stop() {
     cores.clear();
     meshes_.reset();
-    arenas_.clear();
+    own_memory_.give_back();
   }
   // Also after a drain.
   void start() {
     stop();
     region = std::make_unique<link::Region>();
     region->incarnation.set(incarnation);
-    for (std::uint16_t i = 0; i < options.core_count; ++i) {
-      arenas_.push_back(std::move(
-          base::Arena::create({.bytes = TestCore::arena_bytes(options), .huge_pages = false})
-              .value()));
-    }
+    NodeMemory& memory = options.memory != nullptr ? *options.memory : own_memory_;
     std::vector<base::Arena*> arenas;
-    for (base::Arena& arena : arenas_) arenas.push_back(&arena);
+    std::vector<base::Uring*> urings;
+    for (std::uint16_t i = 0; i < options.core_count; ++i) {
+      const NodeMemory::OfCore& of_core = memory.of_core(i, TestCore::arena_bytes(options));
+      arenas.push_back(of_core.arena.get());
+      urings.push_back(of_core.uring.get());
+    }
     meshes_ = std::make_unique<Meshes>(arenas);
     for (std::uint16_t i = 0; i < options.core_count; ++i) {
       cores.push_back(std::make_unique<TestCore>(options, i, *clock_, *disks[i], *region,
-                                                 meshes_->commands, meshes_->events, arenas_[i]));
+                                                 meshes_->commands, meshes_->events, *arenas[i],
+                                                 *urings[i]));
     }
   }
 
@@ -241,7 +248,7 @@ class TestNode {
     EventMesh events;
   };
   base::Clock* clock_;
-  std::vector<base::Arena> arenas_;
+  NodeMemory own_memory_;
   std::unique_ptr<Meshes> meshes_;
 };
 
