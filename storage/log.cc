@@ -84,6 +84,7 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
                                             log->link_, log->announcements_);
     log->compactor_ = std::make_unique<Compactor>(options.compactor, log->journal_->options(), disk,
                                                   *log->store_, log->link_, log->announcements_);
+    log->scrubber_ = std::make_unique<Scrubber>(options.scrubber, disk, *log->store_, log->link_);
   }
   return log;
 }
@@ -95,7 +96,7 @@ base::Result<bool> Log::keep_house(std::uint64_t now_ns, std::int64_t wall_ms) {
   if (!sorted) return sorted;
   auto compacted = compactor_->step(now_ns, wall_ms);
   if (!compacted) return compacted;
-  return *prepared || *sorted || *compacted;
+  return *prepared || *sorted || *compacted || scrubber_->step(now_ns);
 }
 
 // --- writing ---

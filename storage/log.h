@@ -23,6 +23,7 @@
 #include "storage/compactor.h"
 #include "storage/disk.h"
 #include "storage/journal.h"
+#include "storage/scrubber.h"
 #include "storage/segment_table.h"
 #include "storage/sorter.h"
 
@@ -37,6 +38,7 @@ struct LogOptions {
   bool has_sorter = false;
   SorterOptions sorter;
   CompactorOptions compactor;
+  ScrubberOptions scrubber;
   std::uint32_t segments_max = 65536;
 };
 
@@ -87,8 +89,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
                                                  base::Arena& arena, RecoveryVisitor* observer);
   static std::uint64_t arena_bytes(const LogOptions& options);
 
-  // Housekeeping thread: prepares journal files, sorts, compacts. True when there is more to do at
-  // once.
+  // Housekeeping thread: prepares journal files, sorts, compacts, scrubs. True when there is more
+  // to do at once.
   base::Result<bool> keep_house(std::uint64_t now_ns, std::int64_t wall_ms);
   // Once a turn: takes what the sorter says. True when it said something.
   bool take_messages();
@@ -129,6 +131,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   // What the device has left is kept for deleting and starting.
   bool is_disk_low() const { return link_.is_disk_low.get() != 0; }
   const SorterLink& sorter_link() const { return link_; }
+  // What the scrubber found and nobody has taken yet, or null.
+  const ScrubFinding* scrub_finding() { return link_.findings.peek(); }
+  void release_scrub_finding() { link_.findings.release(1); }
   base::Position append_position() const { return journal_->append_position(); }
   base::Position durable_position() const { return journal_->durable_position(); }
   static bool is_intact(std::span<const std::byte> batch) {
@@ -296,6 +301,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   Announcements announcements_{link_};
   std::unique_ptr<Sorter> sorter_;
   std::unique_ptr<Compactor> compactor_;
+  std::unique_ptr<Scrubber> scrubber_;
 };
 
 }  // namespace millrace::storage

@@ -166,4 +166,9 @@ std::uint64_t index_at(const SegmentFileHeader& header, const SegmentEntry& segm
                                          header.producer_count, segment.index_first, 0);
 }
 
+std::uint64_t block_crcs_in_meta(const SegmentFileHeader& header) {
+  return exact_bytes(header.segment_count, header.partition_count, header.producer_count,
+                     header.index_count, 0);
+}
+
 }  // namespace millrace::storage

@@ -164,5 +164,7 @@ std::optional<SegmentMeta> read_segment_meta(const SegmentFileHeader& header,
 
 // Where the index of a segment lies in its file.
 std::uint64_t index_at(const SegmentFileHeader& header, const SegmentEntry& segment);
+// And the CRCs of its data, in each copy of the meta.
+std::uint64_t block_crcs_in_meta(const SegmentFileHeader& header);
 
 }  // namespace millrace::storage

@@ -38,6 +38,7 @@ class SegmentStore {
   const std::vector<std::string>& broken() const { return broken_; }
   // The newest one.
   const Checkpoint& checkpoint() const { return checkpoint_; }
+  std::uint64_t next_number() const { return next_number_; }
   std::uint64_t take_number() { return next_number_++; }
   std::uint32_t journal_seed() const { return seed_; }
   // Rises whenever there are other files or segments.

@@ -93,6 +93,13 @@ base::Result<void> SegmentWriter::put(std::span<const std::byte> batch) {
   return {};
 }
 
+base::Result<void> SegmentWriter::add(base::PartitionId partition,
+                                      std::span<const std::byte> batch) {
+  const BatchView view(batch.data());
+  cover(partition, view.base_offset(), view.last_offset() + 1, false);
+  return put(batch);
+}
+
 // An index that grows too long loses every other entry.
 void SegmentWriter::index_batch(std::int64_t max_timestamp_ms, base::Offset base_offset) {
   SegmentEntry& open = segment();

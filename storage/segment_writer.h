@@ -49,6 +49,8 @@ class SegmentWriter {
   // does one that has segment_bytes_max.
   void cover(base::PartitionId partition, base::Offset first, base::Offset end, bool is_compacted);
   base::Result<void> put(std::span<const std::byte> batch);
+  // A batch that has a record for each of its offsets: both of the above.
+  base::Result<void> add(base::PartitionId partition, std::span<const std::byte> batch);
   base::Result<SegmentFile> finish(std::vector<PartitionState> partitions,
                                    std::vector<ProducerState> producers);
   // Instead of finish(): takes the file away again.

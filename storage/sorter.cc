@@ -236,10 +236,10 @@ base::Result<void> Sorter::write_some() {
   for (std::uint64_t bytes = 0; written_ < entries_.size() && bytes < write_bytes_per_step;
        ++written_) {
     const Entry& entry = entries_[written_];
-    const BatchView batch(entry.batch);
-    writer_->cover(base::PartitionId{entry.partition}, entry.base_offset, batch.last_offset() + 1,
-                   false);
-    if (auto put = writer_->put({entry.batch, entry.bytes}); !put) return put;
+    if (auto added = writer_->add(base::PartitionId{entry.partition}, {entry.batch, entry.bytes});
+        !added) {
+      return added;
+    }
     bytes += entry.bytes;
   }
   if (written_ == entries_.size()) return finish();

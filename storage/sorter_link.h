@@ -4,6 +4,7 @@
 //        leads from housekeeping to the shard.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <unordered_map>
@@ -43,6 +44,15 @@ struct SorterMessage {
   Segment segment{};
 };
 
+// A place of a segment file that is not as it was written.
+struct ScrubFinding {
+  base::PartitionId partition{~0U};  // the first one touched; ~0: none, or not known
+  base::Offset first_offset = 0;
+  base::Offset last_offset = 0;
+  std::uint32_t text_bytes = 0;
+  std::array<char, 252> text{};
+};
+
 struct SorterLink {
   ring::SpscRing<SorterMessage, 256> messages;
   // The log's.
@@ -59,6 +69,11 @@ struct SorterLink {
   base::Counter spare_bytes;  // of them, beyond what is kept free
   base::Counter segment_files;
   base::Counter segment_bytes;
+  // The scrubber's, which runs where the sorter does.
+  ring::SpscRing<ScrubFinding, 16> findings;
+  base::Counter scrub_bytes;
+  base::Counter scrub_bad_blocks;
+  base::Counter scrub_passes;
 };
 
 inline Marks read_marks(const SorterLink& link) {

@@ -80,17 +80,19 @@ base::Result<TopicRequest> topic_request_of(const std::string& body) {
       request.retention.ms = value.get<std::int64_t>();
     } else if (key == "retention_bytes" && value.is_number_integer()) {
       request.retention.bytes = value.get<std::int64_t>();
+    } else if (key == "tombstones_ms" && value.is_number_integer()) {
+      request.retention.tombstones_ms = value.get<std::int64_t>();
     } else if (key == "name" || key == "partitions" || key == "durability" ||
-               key == "retention_ms" || key == "retention_bytes") {
+               key == "retention_ms" || key == "retention_bytes" || key == "tombstones_ms") {
       return Error(
           ErrorCode::invalid_argument,
-          R"("{}" has the wrong type or value: name is a string, partitions, retention_ms )"
-          R"(and retention_bytes whole numbers, durability "durable" or "memory")",
+          R"("{}" has the wrong type or value: name is a string, partitions, retention_ms, )"
+          R"(retention_bytes and tombstones_ms whole numbers, durability "durable" or "memory")",
           key);
     } else {
       return Error(ErrorCode::invalid_argument,
-                   "unknown key in the body: name, partitions, durability, retention_ms and "
-                   "retention_bytes are known");
+                   "unknown key in the body: name, partitions, durability, retention_ms, "
+                   "retention_bytes and tombstones_ms are known");
     }
   }
   return request;
@@ -117,12 +119,15 @@ base::Result<std::map<std::string, std::int64_t>> numbers_of(
 }
 
 AdminResponse alter_topic(Node& node, std::string_view name, const std::string& body) {
-  const auto numbers = numbers_of(body, {"retention_ms", "retention_bytes"});
+  const auto numbers = numbers_of(body, {"retention_ms", "retention_bytes", "tombstones_ms"});
   if (!numbers) return error_response(numbers.error());
-  TopicChanges changes;
-  for (const auto& [key, value] : *numbers) {
-    (key == "retention_ms" ? changes.retention_ms : changes.retention_bytes) = value;
-  }
+  const auto number = [&](const char* key) {
+    const auto found = numbers->find(key);
+    return found == numbers->end() ? std::nullopt : std::optional(found->second);
+  };
+  const TopicChanges changes = {.retention_ms = number("retention_ms"),
+                                .retention_bytes = number("retention_bytes"),
+                                .tombstones_ms = number("tombstones_ms")};
   const auto change = node.topics.alter_topic(name, changes);
   if (!change) return error_response(change.error());
   json document = topic_document(change->topic);

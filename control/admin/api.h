@@ -7,9 +7,11 @@
 //   GET    /v1/status           JSON
 //   GET    /v1/topics           JSON {"topics": [...]}
 //   POST   /v1/topics           {"name", "partitions"?, "durability"?: "durable" | "memory",
-//                               "retention_ms"?, "retention_bytes"?: of each partition; -1: all}
+//                               "retention_ms"?, "retention_bytes"?: of each partition; -1: all,
+//                               "tombstones_ms"?: of each key only the last record is kept, and
+//                               one without a value so long; -1: all are}
 //   GET    /v1/topics/NAME      JSON, with the offsets of each partition
-//   PATCH  /v1/topics/NAME      {"retention_ms"?, "retention_bytes"?}
+//   PATCH  /v1/topics/NAME      {"retention_ms"?, "retention_bytes"?, "tombstones_ms"?}
 //   POST   /v1/topics/NAME/delete-records   {"partition"?, "before": first offset to keep}
 //   DELETE /v1/topics/NAME      JSON of the topic that was
 // An error is {"error": {"code", "message"}} with 400, 403, 404, 405, 409, 503 or 507.

@@ -110,6 +110,9 @@ json shards(const link::Region& region) {
                       {"sorted_position", shard.sorted_position.get()},
                       {"segment_files", shard.segment_files.get()},
                       {"segment_bytes", shard.segment_bytes.get()},
+                      {"scrub_bytes", shard.scrub_bytes.get()},
+                      {"scrub_bad_blocks", shard.scrub_bad_blocks.get()},
+                      {"scrub_passes", shard.scrub_passes.get()},
                       {"disk_free_bytes", shard.disk_free_bytes.get()},
                       {"disk_low", shard.disk_low.get() != 0},
                       {"producers", shard.producers.get()},
@@ -158,6 +161,7 @@ json topic_document(const Topic& topic) {
           {"durability", topic.durable ? "durable" : "memory"},
           {"retention_ms", topic.retention.ms},
           {"retention_bytes", topic.retention.bytes},
+          {"tombstones_ms", topic.retention.tombstones_ms},
           {"created", time_text(topic.created_ms)}};
 }
 

@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 namespace millrace::control {
@@ -19,7 +20,7 @@ using base::Result;
 namespace {
 
 constexpr int application_id = 0x4d4c5243;  // "MLRC", told apart from any other SQLite file
-constexpr int schema_version = 2;
+constexpr int schema_version = 3;
 
 // next_*: the ids given next. alive = 0 is a tombstone; names are unique among the living only.
 constexpr const char* schema_sql = R"(
@@ -37,19 +38,26 @@ constexpr const char* schema_sql = R"(
     created_ms INTEGER NOT NULL,
     alive INTEGER NOT NULL,
     retention_ms INTEGER NOT NULL DEFAULT -1,
-    retention_bytes INTEGER NOT NULL DEFAULT -1);
+    retention_bytes INTEGER NOT NULL DEFAULT -1,
+    tombstones_ms INTEGER NOT NULL DEFAULT -1);
   CREATE UNIQUE INDEX topic_names ON topics (name) WHERE alive = 1;
   PRAGMA application_id = 1296847427;
-  PRAGMA user_version = 2;
+  PRAGMA user_version = 3;
 )";
-static_assert(application_id == 1296847427 && schema_version == 2, "as the schema's text says");
+static_assert(application_id == 1296847427 && schema_version == 3, "as the schema's text says");
 
-// From version 1, which kept everything for ever.
-constexpr const char* migration_sql = R"(
+// From version 1, which kept everything for ever, and 2, which kept all records of a key: from each
+// to the next.
+constexpr const char* migrations_sql[] = {R"(
   ALTER TABLE topics ADD COLUMN retention_ms INTEGER NOT NULL DEFAULT -1;
   ALTER TABLE topics ADD COLUMN retention_bytes INTEGER NOT NULL DEFAULT -1;
   PRAGMA user_version = 2;
-)";
+)",
+                                          R"(
+  ALTER TABLE topics ADD COLUMN tombstones_ms INTEGER NOT NULL DEFAULT -1;
+  PRAGMA user_version = 3;
+)"};
+static_assert(std::size(migrations_sql) == schema_version - 1);
 
 constexpr std::int64_t id_max = 0xffff'ffff;  // ids are 32 bits wide
 
@@ -87,10 +95,17 @@ Topic topic_of(const Statement& row) {
                .partition_count = static_cast<std::uint32_t>(row.integer(3)),
                .durable = row.integer(4) != 0,
                .created_ms = row.integer(5),
-               .retention = {.ms = row.integer(7), .bytes = row.integer(8)}};
+               .retention = {
+                   .ms = row.integer(7), .bytes = row.integer(8), .tombstones_ms = row.integer(9)}};
 }
 
 Result<void> check_retention(const Retention& retention) {
+  if (retention.tombstones_ms < -1) {
+    return Error(ErrorCode::invalid_argument,
+                 "tombstones are kept 0 ms or longer, or -1 where a topic is not compacted; not "
+                 "{} ms",
+                 retention.tombstones_ms);
+  }
   if (retention.ms >= -1 && retention.ms != 0 && retention.bytes >= -1 && retention.bytes != 0) {
     return {};
   }
@@ -162,7 +177,7 @@ Result<Topic> Catalog::insert_topic(const TopicRequest& request) {
               .durable = request.durable,
               .created_ms = wall_ms(),
               .retention = request.retention};
-  Statement insert(database_.get(), "INSERT INTO topics VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)");
+  Statement insert(database_.get(), "INSERT INTO topics VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?, ?)");
   insert.bind(1, id);
   insert.bind(2, topic.name);
   insert.bind(3, partition);
@@ -171,6 +186,7 @@ Result<Topic> Catalog::insert_topic(const TopicRequest& request) {
   insert.bind(6, topic.created_ms);
   insert.bind(7, topic.retention.ms);
   insert.bind(8, topic.retention.bytes);
+  insert.bind(9, topic.retention.tombstones_ms);
   if (insert.step() != SQLITE_DONE) return error("writing the topic");
   return topic;
 }
@@ -182,12 +198,15 @@ Result<Topic> Catalog::alter_topic(std::string_view name, const TopicChanges& ch
   Topic topic = **existing;
   topic.retention.ms = changes.retention_ms.value_or(topic.retention.ms);
   topic.retention.bytes = changes.retention_bytes.value_or(topic.retention.bytes);
+  topic.retention.tombstones_ms = changes.tombstones_ms.value_or(topic.retention.tombstones_ms);
   if (const auto checked = check_retention(topic.retention); !checked) return checked.error();
   Statement alter(database_.get(),
-                  "UPDATE topics SET retention_ms = ?, retention_bytes = ? WHERE id = ?");
+                  "UPDATE topics SET retention_ms = ?, retention_bytes = ?, tombstones_ms = ? "
+                  "WHERE id = ?");
   alter.bind(1, topic.retention.ms);
   alter.bind(2, topic.retention.bytes);
-  alter.bind(3, base::raw(topic.id));
+  alter.bind(3, topic.retention.tombstones_ms);
+  alter.bind(4, base::raw(topic.id));
   if (alter.step() != SQLITE_DONE) return error("changing the topic");
   return topic;
 }
@@ -275,9 +294,13 @@ Result<void> Catalog::check_and_migrate() {
     if (const auto made = execute(schema_sql); !made) return made.error();
     return execute("COMMIT");
   }
-  if (application == application_id && version == 1) {
+  if (application == application_id && version >= 1 && version < schema_version) {
     if (const auto begun = execute("BEGIN IMMEDIATE"); !begun) return begun.error();
-    if (const auto migrated = execute(migration_sql); !migrated) return migrated.error();
+    for (auto from = version; from < schema_version; ++from) {
+      if (const auto migrated = execute(migrations_sql[from - 1]); !migrated) {
+        return migrated.error();
+      }
+    }
     return execute("COMMIT");
   }
   if (application != application_id) {

@@ -30,6 +30,7 @@ struct TopicRequest {
 struct TopicChanges {
   std::optional<std::int64_t> retention_ms = {};
   std::optional<std::int64_t> retention_bytes = {};
+  std::optional<std::int64_t> tombstones_ms = {};
 };
 
 class Catalog {

@@ -122,6 +122,7 @@ MailboxMessage& CatalogSync::enqueue(MailboxKind kind, const Topic* topic) {
     std::memcpy(message.name, topic->name.data(), topic->name.size());
     message.retention_ms = topic->retention.ms;
     message.retention_bytes = topic->retention.bytes;
+    message.tombstones_ms = topic->retention.tombstones_ms;
   }
   return waiting_.emplace_back(message);
 }

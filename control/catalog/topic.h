@@ -18,6 +18,8 @@ inline constexpr std::uint32_t partitions_total_max = link::partitions_max;
 struct Retention {
   std::int64_t ms = -1;
   std::int64_t bytes = -1;
+  // Of each key only the last record is kept, and one without a value only so long; -1: all are.
+  std::int64_t tombstones_ms = -1;
   bool operator==(const Retention&) const = default;
 };
 

@@ -84,6 +84,9 @@ void declare_up(CLI::App& app, CommandLine& line) {
                  "What segments may take; beyond it the oldest records go, as in 1TiB [no limit]");
   up->add_option("--disk-reserve", to.disk_reserve,
                  "Kept free on the disk: below it appends are refused, as in 10GiB [a twentieth]");
+  up->add_option("--scrub-rate", to.scrub_rate,
+                 "How much of the segments is read again each second to find what the disk has "
+                 "lost, as in 8MiB; 0B: none [8MiB]");
   up->add_option("--tail-size", to.tail_size, "Memory for the newest bytes, as in 32MiB")
       ->type_name("SIZE");
   up->add_option("--programs", to.programs, "Where millraced and millrace-control are")
@@ -96,6 +99,9 @@ void declare_retention(CLI::App& verb, TopicCreateOptions& to) {
                   "How long records are kept, as in 7d, or unlimited [unlimited]");
   verb.add_option("--retention-size", to.retention_size,
                   "How much of each partition is kept, as in 10GiB, or unlimited [unlimited]");
+  verb.add_option("--compact", to.compact,
+                  "Keep only the last record of each key, and one without a value (which deletes "
+                  "its key) for this long, as in 24h, or off [off]");
 }
 
 void declare_topic(CLI::App& app, CommandLine& line) {
@@ -119,7 +125,7 @@ void declare_topic(CLI::App& app, CommandLine& line) {
     line.run = [&line] { return run_topic_create(line.topic_create, line.globals); };
   });
 
-  auto* alter = add_verb(*topic, "alter", "Change how long and how much of a topic is kept");
+  auto* alter = add_verb(*topic, "alter", "Change how long and what of a topic is kept");
   alter->add_option("NAME", line.topic_create.name)->required();
   declare_retention(*alter, line.topic_create);
   alter->callback(

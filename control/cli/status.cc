@@ -60,7 +60,7 @@ void print_ledger(const json& status) {
 }
 
 void print_shards(const json& status) {
-  Table table({"SHARD", "JOURNAL", "USED", "SEGMENTS", "HELD", "DISK-FREE", "FRAMES",
+  Table table({"SHARD", "JOURNAL", "USED", "SEGMENTS", "HELD", "BAD-BLOCKS", "DISK-FREE", "FRAMES",
                "MEAN-WRITE-US", "REFUSED", "STATE"});
   for (const auto& shard : status["shards"]) {
     const auto frames = shard.value("frames_written", std::uint64_t{0});
@@ -70,6 +70,7 @@ void print_shards(const json& status) {
                    human_bytes(shard.value("journal_bytes_used", std::uint64_t{0})),
                    text_of(shard["segment_files"]),
                    human_bytes(shard.value("segment_bytes", std::uint64_t{0})),
+                   text_of(shard["scrub_bad_blocks"]),
                    human_bytes(shard.value("disk_free_bytes", std::uint64_t{0})),
                    text_of(shard["frames_written"]),
                    frames == 0 ? "-" : fmt::format("{}", write_ns / frames / 1000),

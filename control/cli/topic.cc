@@ -46,21 +46,23 @@ bool is_name_good(const std::string& name) {
 
 // Adds what the options say of retention to a request. False: said what is wrong.
 bool add_retention(const TopicCreateOptions& options, json& request) {
-  constexpr std::string_view unlimited = "unlimited";
-  const auto add = [&](const char* key, const std::string& text, auto parse, std::uint64_t unit) {
+  const auto add = [&](const char* key, const std::string& text, std::string_view none, auto parse,
+                       std::uint64_t unit) {
     if (text.empty()) return true;
-    if (text == unlimited) return request[key] = -1, true;
+    if (text == none) return request[key] = -1, true;
     const auto value = parse(text);
     if (!value) return say_error(value.error().message()), false;
     request[key] = *value / unit;
     return true;
   };
-  return add("retention_ms", options.retention, control::parse_duration_ns, base::ms_ns) &&
-         add("retention_bytes", options.retention_size, control::parse_bytes, 1);
+  return add("retention_ms", options.retention, "unlimited", control::parse_duration_ns,
+             base::ms_ns) &&
+         add("retention_bytes", options.retention_size, "unlimited", control::parse_bytes, 1) &&
+         add("tombstones_ms", options.compact, "off", control::parse_duration_ns, base::ms_ns);
 }
 
-std::string duration_text(std::int64_t ms) {
-  if (ms < 0) return "unlimited";
+std::string duration_text(std::int64_t ms, const char* none = "unlimited") {
+  if (ms < 0) return none;
   constexpr std::pair<std::int64_t, const char*> units[] = {
       {86'400'000, "d"}, {3'600'000, "h"}, {60'000, "m"}, {1000, "s"}, {1, "ms"}};
   for (const auto& [unit, name] : units) {
@@ -137,10 +139,12 @@ int run_topic_describe(const TopicNameOptions& options, const Globals& globals) 
   if (globals.output == OutputFormat::json) return print_json(topic), exit_ok;
   fmt::print(
       "NAME        {}\nPARTITIONS  {}\nDURABILITY  {}\nRETENTION   {}, {} each partition\n"
-      "CREATED     {}\n\n",
+      "COMPACT     {}\nCREATED     {}\n\n",
       text_of(topic["name"]), text_of(topic["partitions"]), text_of(topic["durability"]),
       duration_text(topic.value("retention_ms", std::int64_t{-1})),
-      size_text(topic.value("retention_bytes", std::int64_t{-1})), text_of(topic["created"]));
+      size_text(topic.value("retention_bytes", std::int64_t{-1})),
+      duration_text(topic.value("tombstones_ms", std::int64_t{-1}), "off"),
+      text_of(topic["created"]));
   Table table({"PARTITION", "LOG-START", "LOG-END", "DURABLE-END", "HELD", "STATE"});
   for (const auto& one : topic["offsets"]) {
     if (!one.value("present", false)) {

@@ -83,6 +83,11 @@ Result<void> apply_flags(const UpOptions& options, const Globals& globals, NodeC
       !ok) {
     return ok;
   }
+  if (const auto ok = take_size(options.scrub_rate, "--scrub-rate", control::check_scrub_rate,
+                                config.scrub_bytes_per_s);
+      !ok) {
+    return ok;
+  }
   return take_size(options.tail_size, "--tail-size", control::check_tail_bytes, config.tail_bytes);
 }
 
@@ -145,6 +150,9 @@ void plan_arguments(const NodeConfig& config, UpPlan& plan) {
   }
   if (config.disk_reserve_bytes) {
     data.insert(data.end(), {"--disk-reserve", fmt::format("{}", *config.disk_reserve_bytes)});
+  }
+  if (config.scrub_bytes_per_s) {
+    data.insert(data.end(), {"--scrub-rate", fmt::format("{}", *config.scrub_bytes_per_s)});
   }
   if (config.tail_bytes) {
     data.insert(data.end(), {"--tail-size", fmt::format("{}", *config.tail_bytes)});

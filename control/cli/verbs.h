@@ -42,6 +42,7 @@ struct UpOptions {
   std::string tail_size = {};
   std::string data_max = {};
   std::string disk_reserve = {};
+  std::string scrub_rate = {};
   std::string programs =
       {};  // where millraced and millrace-control are; empty: beside this program
 };
@@ -53,6 +54,7 @@ struct TopicCreateOptions {
   std::string durability = "durable";
   std::string retention = {};       // a duration or "unlimited"; empty: as it is, or unlimited
   std::string retention_size = {};  // a size or "unlimited"
+  std::string compact = {};         // a duration or "off"
   bool if_not_exists = false;
 };
 int run_topic_create(const TopicCreateOptions& options, const Globals& globals);

@@ -112,6 +112,11 @@ Result<void> check_data_bytes(std::uint64_t bytes) {
   return invalid("what segments may take and what is kept free is at least 1MiB");
 }
 
+Result<void> check_scrub_rate(std::uint64_t bytes_per_s) {
+  if (bytes_per_s == 0 || bytes_per_s >= 64 * base::kib) return {};
+  return invalid("the scrub's rate, in a second, is at least 64KiB, or 0B for no scrub");
+}
+
 Result<Listener> parse_listener(std::string_view text) {
   const auto fail = [&] {
     return Error(ErrorCode::invalid_argument,

@@ -182,6 +182,7 @@ Result<void> read_storage(const toml::table& table, const std::string& file, Nod
       .key("tail_size", size(config.tail_bytes, check_tail_bytes))
       .key("data_max", size(config.data_bytes_max, check_data_bytes))
       .key("disk_reserve", size(config.disk_reserve_bytes, check_data_bytes))
+      .key("scrub_rate", size(config.scrub_bytes_per_s, check_scrub_rate))
       .finish();
 }
 

@@ -3,7 +3,7 @@
 //   [node]      data = "/var/lib/millrace"  memory_only = false  port_offset = 0
 //               profile = "laptop" | "dedicated"  cores = "0,1"  auto_create_topics = false
 //   [storage]   journal_size = "1GiB"  tail_size = "32MiB"  data_max = "1TiB"
-//               disk_reserve = "1GiB"
+//               disk_reserve = "1GiB"  scrub_rate = "8MiB"
 //   [admin]     address = "127.0.0.1"  port = 9644
 //   [[port]]    spec = "udp:0.0.0.0:7070"
 //   [[listener]] port = 514  topic = "syslog"  framing = "datagram" | "lines"
@@ -50,6 +50,7 @@ struct NodeConfig {
   std::optional<std::uint64_t> tail_bytes;
   std::optional<std::uint64_t> data_bytes_max;
   std::optional<std::uint64_t> disk_reserve_bytes;
+  std::optional<std::uint64_t> scrub_bytes_per_s;
   std::string admin_address = "127.0.0.1";
   int admin_port = admin_port_default;
   std::vector<std::string> ports;
@@ -76,5 +77,6 @@ base::Result<void> check_profile(std::string_view profile);
 base::Result<void> check_journal_bytes(std::uint64_t bytes);
 base::Result<void> check_tail_bytes(std::uint64_t bytes);
 base::Result<void> check_data_bytes(std::uint64_t bytes);
+base::Result<void> check_scrub_rate(std::uint64_t bytes_per_s);
 
 }  // namespace millrace::control

@@ -21,6 +21,8 @@ std::string_view name_of(ControlEventKind kind) {
       return "storage_failed";
     case ControlEventKind::disk_low:
       return "disk_low";
+    case ControlEventKind::segment_damaged:
+      return "segment_damaged";
   }
   return "unknown";
 }

@@ -75,6 +75,12 @@ constexpr Family<link::ShardBlock> shard_counters[] = {
      &link::ShardBlock::frame_bytes_written},
     {"millrace_shard_refused_batches_total", "Batches refused because the journal was full.",
      &link::ShardBlock::refused_full},
+    {"millrace_shard_scrub_bytes_total", "Bytes of segment files read again and checked.",
+     &link::ShardBlock::scrub_bytes},
+    {"millrace_shard_scrub_bad_blocks_total", "Places of segment files found damaged.",
+     &link::ShardBlock::scrub_bad_blocks},
+    {"millrace_shard_scrub_passes_total", "Times all segment files have been read again.",
+     &link::ShardBlock::scrub_passes},
 };
 
 constexpr Family<link::ShardBlock> shard_gauges[] = {

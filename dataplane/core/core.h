@@ -154,6 +154,7 @@ class Core {
   CoreShard* shard_if_here(base::PartitionId partition);
   void publish();
   void publish_shard(ShardState& state);
+  void publish_findings(storage::Log& log);
 
   std::uint16_t port_count() const { return static_cast<std::uint16_t>(ports_.size()); }
   bool has_room_to_settle();

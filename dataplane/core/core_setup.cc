@@ -127,7 +127,9 @@ void Core::apply_mail(const link::MailboxMessage& message) {
       if (topics_.add(topic)) {
         partition_count_ += topic.partition_count;
         change_partitions(topic, shard::TopicChange::created);
-        set_retention(topic, {.ms = message.retention_ms, .bytes = message.retention_bytes});
+        set_retention(topic, {.ms = message.retention_ms,
+                              .bytes = message.retention_bytes,
+                              .tombstones_ms = message.tombstones_ms});
       }
       protocols_.listeners.ask_again();
       return;
@@ -249,6 +251,10 @@ void Core::publish_shard(ShardState& state) {
   block.sorted_position.set(sorter.sorted_to.get());
   block.segment_files.set(sorter.segment_files.get());
   block.segment_bytes.set(sorter.segment_bytes.get());
+  block.scrub_bytes.set(sorter.scrub_bytes.get());
+  block.scrub_bad_blocks.set(sorter.scrub_bad_blocks.get());
+  block.scrub_passes.set(sorter.scrub_passes.get());
+  publish_findings(log);
   block.disk_free_bytes.set(sorter.free_bytes.get());
   if (log.is_disk_low() && block.disk_low.get() == 0) {
     link::ControlEvent event;
@@ -279,6 +285,20 @@ void Core::publish_shard(ShardState& state) {
     to.durable_end.set(static_cast<std::uint64_t>(from.durable_end));
     to.bytes.set(from.bytes);
     to.damaged.set(from.damaged ? 1 : 0);
+  }
+}
+
+void Core::publish_findings(storage::Log& log) {
+  for (const storage::ScrubFinding* found = log.scrub_finding(); found != nullptr;
+       found = log.scrub_finding()) {
+    link::ControlEvent event{.kind = link::ControlEventKind::segment_damaged,
+                             .partition = found->partition,
+                             .first_offset = found->first_offset,
+                             .last_offset = found->last_offset,
+                             .text = {}};
+    event.text.set({found->text.data(), found->text_bytes});
+    if (!block_.events.push(event)) return;
+    log.release_scrub_finding();
   }
 }
 

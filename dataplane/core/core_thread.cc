@@ -39,6 +39,7 @@ storage::LogOptions log_options(const NodeOptions& options, base::ShardId shard,
   log.sorter.reserve_bytes = options.disk_reserve_bytes;
   log.sorter.is_paced = true;
   log.compactor.is_paced = true;
+  log.scrubber.bytes_per_s = options.scrub_bytes_per_s / core_count;
   return log;
 }
 

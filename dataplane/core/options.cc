@@ -73,12 +73,14 @@ base::Result<void> apply(NodeOptions& options, std::string_view flag, const std:
     auto bytes = parse_bytes(flag, value, 16 * base::mib);
     if (!bytes) return bytes.error();
     options.tail_bytes = *bytes;
-  } else if (flag == "--data-max" || flag == "--disk-reserve") {
+  } else if (flag == "--data-max" || flag == "--disk-reserve" || flag == "--scrub-rate") {
     const auto bytes = parse_u64(value);
     if (!bytes) {
       return Error(ErrorCode::invalid_argument, "{} {}: a number of bytes", flag, value);
     }
-    (flag == "--data-max" ? options.data_bytes_max : options.disk_reserve_bytes) = *bytes;
+    (flag == "--data-max"       ? options.data_bytes_max
+     : flag == "--disk-reserve" ? options.disk_reserve_bytes
+                                : options.scrub_bytes_per_s) = *bytes;
   } else if (flag == "--max-partitions") {
     const auto count = parse_u64(value);
     if (!count || *count == 0 || *count > 32768) {
@@ -91,8 +93,8 @@ base::Result<void> apply(NodeOptions& options, std::string_view flag, const std:
     return Error(
         ErrorCode::invalid_argument,
         "unknown flag {}; known are --data --memory-only --link --port --listen --cores --profile "
-        "--journal-size --tail-size --data-max --disk-reserve --max-partitions --prepare-journal "
-        "--record-disk",
+        "--journal-size --tail-size --data-max --disk-reserve --scrub-rate --max-partitions "
+        "--prepare-journal --record-disk",
         flag);
   }
   return {};

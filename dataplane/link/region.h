@@ -20,7 +20,7 @@
 namespace millrace::link {
 
 inline constexpr std::uint64_t region_magic = 0x314b4e4c4c494d21ULL;
-inline constexpr std::uint32_t region_version = 2;
+inline constexpr std::uint32_t region_version = 4;
 inline constexpr std::uint32_t cores_max = 16;
 inline constexpr std::uint32_t ports_max = 32;
 inline constexpr std::uint32_t partitions_max = 32768;
@@ -61,6 +61,7 @@ struct MailboxMessage {
   char name[topic_name_bytes_max] = {};
   std::int64_t retention_ms = -1;     // create_topic; -1: for ever
   std::int64_t retention_bytes = -1;  // of each partition; -1: all
+  std::int64_t tombstones_ms = -1;    // kept so long where only each key's last record is; -1: all
   base::Offset offset = 0;            // delete_records
 };
 
@@ -69,6 +70,7 @@ enum class ControlEventKind : std::uint32_t {
   partition_damaged,
   storage_failed,
   disk_low,
+  segment_damaged,
 };
 
 // A core to control.
@@ -125,8 +127,11 @@ struct ShardBlock {  // D
   base::Counter sorted_position;  // of the journal; before it all is in segments
   base::Counter segment_files;
   base::Counter segment_bytes;
-  base::Counter disk_free_bytes;  // 0: not known
-  base::Counter disk_low;         // 1: appends are refused
+  base::Counter scrub_bytes;       // of segment files, read and checked
+  base::Counter scrub_bad_blocks;  // found damaged, each once
+  base::Counter scrub_passes;      // over all segment files
+  base::Counter disk_free_bytes;   // 0: not known
+  base::Counter disk_low;          // 1: appends are refused
   base::Counter producers;
 };
 

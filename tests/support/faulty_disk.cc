@@ -37,6 +37,10 @@ void FaultyDisk::make_unreadable(std::string_view file_name, std::uint64_t block
 
 void FaultyDisk::heal(std::string_view file_name) { find(file_name)->unreadable.clear(); }
 
+void FaultyDisk::misread_once(std::string_view file_name, std::uint64_t at) {
+  find(file_name)->misread = at;
+}
+
 void FaultyDisk::flip_bit(std::string_view file_name, std::uint64_t at, std::uint32_t bit) {
   File* file = find(file_name);
   settle_all(*file);
@@ -92,7 +96,11 @@ base::Result<FileId> FaultyDisk::create(std::string_view file_name, std::uint64_
   if (find(file_name) != nullptr) {
     return base::Error(base::ErrorCode::already_exists, "{} is already there", file_name);
   }
-  files_.push_back({.name = std::string(file_name), .settled = {}, .cache = {}, .unreadable = {}});
+  files_.push_back({.name = std::string(file_name),
+                    .settled = {},
+                    .cache = {},
+                    .unreadable = {},
+                    .misread = {}});
   grow(files_.back(), bytes, std::byte{});
   return FileId{static_cast<std::uint32_t>(files_.size() - 1)};
 }
@@ -166,7 +174,12 @@ bool FaultyDisk::exists(std::string_view file_name) { return find(file_name) != 
 
 base::Result<void> FaultyDisk::read_now(FileId file, std::uint64_t at, std::span<std::byte> into) {
   ++reads_;
-  if (!get(file_at(file), at, into)) return base::Error(base::ErrorCode::io, "unreadable");
+  File& from = file_at(file);
+  if (!get(from, at, into)) return base::Error(base::ErrorCode::io, "unreadable");
+  if (from.misread && *from.misread >= at && *from.misread < at + into.size()) {
+    into[*from.misread - at] ^= std::byte{1};
+    from.misread.reset();
+  }
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -58,6 +59,8 @@ class FaultyDisk final : public storage::Disk {
   // Reads that touch this block of a file fail with EIO from now on; writing it heals it.
   void make_unreadable(std::string_view file_name, std::uint64_t block_at);
   void heal(std::string_view file_name);
+  // The next blocking read of this byte gets it wrong.
+  void misread_once(std::string_view file_name, std::uint64_t at);
   void flip_bit(std::string_view file_name, std::uint64_t at, std::uint32_t bit);
   // The bytes as they would be after a flush.
   std::vector<std::byte> contents(std::string_view file_name);
@@ -114,6 +117,7 @@ class FaultyDisk final : public storage::Disk {
     std::vector<Settled> settled;          // what the medium holds
     std::map<std::uint64_t, Block> cache;  // blocks not flushed
     std::set<std::uint64_t> unreadable;    // offsets of blocks
+    std::optional<std::uint64_t> misread;
     bool removed = false;
 
     std::uint64_t size() const { return settled.size() * storage::block_bytes; }

@@ -134,7 +134,9 @@ TEST_F(AdminServerTest, changes_what_a_topic_keeps_and_deletes_its_oldest_record
   const auto patch = [&](const std::string& body) {
     return client_.patch("/v1/topics/t", body)->status;
   };
-  EXPECT_EQ(patch(R"({"retention_bytes": 5000})"), 200);
+  EXPECT_EQ(created["tombstones_ms"], -1);
+  EXPECT_EQ(patch(R"({"retention_bytes": 5000, "tombstones_ms": 60000})"), 200);
+  EXPECT_EQ(get("/v1/topics/t")["tombstones_ms"], 60000);
   EXPECT_EQ(get("/v1/topics/t")["retention_bytes"], 5000);
   EXPECT_EQ(get("/v1/topics/t")["retention_ms"], 1000);
   for (const char* wrong : {"", "[]", R"({"retention_ms": "1d"})", R"({"retention_ms": 0})",

@@ -181,12 +181,18 @@ TEST_F(CatalogTest, keeps_a_topics_retention_and_its_change) {
   EXPECT_EQ((*catalog.find("other"))->retention, Retention());
   ASSERT_TRUE(catalog.alter_topic("t", {.retention_ms = -1, .retention_bytes = -1}));
   EXPECT_EQ((*catalog.find("t"))->retention, Retention());
+  EXPECT_EQ(catalog.alter_topic("t", {.tombstones_ms = -2}).error().code(),
+            ErrorCode::invalid_argument);
+  ASSERT_TRUE(catalog.alter_topic("t", {.tombstones_ms = 0}));
+  EXPECT_EQ((*catalog.find("t"))->retention, Retention{.tombstones_ms = 0});
+  ASSERT_TRUE(catalog.create_topic({.name = "compacted", .retention = {.tombstones_ms = 9}}));
+  EXPECT_EQ((*catalog.find("compacted"))->retention, Retention{.tombstones_ms = 9});
+  ASSERT_TRUE(catalog.alter_topic("t", {.tombstones_ms = -1}));
+  EXPECT_EQ((*catalog.find("t"))->retention, Retention());
 }
 
-TEST_F(CatalogTest, of_the_release_before_is_taken_over_and_keeps_everything_for_ever) {
-  sqlite3* raw = nullptr;
-  ASSERT_EQ(sqlite3_open(path().c_str(), &raw), SQLITE_OK);
-  const char* const before = R"(
+TEST_F(CatalogTest, of_a_release_before_is_taken_over_and_keeps_what_it_kept) {
+  const char* const first = R"(
     CREATE TABLE counters (only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
       next_topic INTEGER NOT NULL, next_partition INTEGER NOT NULL);
     INSERT INTO counters VALUES (1, 2, 4);
@@ -197,16 +203,30 @@ TEST_F(CatalogTest, of_the_release_before_is_taken_over_and_keeps_everything_for
     INSERT INTO topics VALUES (1, 'old', 1, 3, 1, 1700000000000, 1);
     PRAGMA application_id = 1296847427;
     PRAGMA user_version = 1;)";
-  ASSERT_EQ(sqlite3_exec(raw, before, nullptr, nullptr, nullptr), SQLITE_OK);
-  sqlite3_close(raw);
-  for (int start = 0; start < 2; ++start) {
-    auto catalog = open();
-    const auto topic = catalog.find("old");
-    ASSERT_TRUE(topic && topic->has_value());
-    EXPECT_EQ((*topic)->partition_count, 3U);
-    EXPECT_EQ((*topic)->retention, Retention());
-    const std::string name = "new-" + std::to_string(start);
-    ASSERT_TRUE(catalog.create_topic({.name = name, .retention = {.ms = 7}}));
+  const char* const second = R"(
+    ALTER TABLE topics ADD COLUMN retention_ms INTEGER NOT NULL DEFAULT -1;
+    ALTER TABLE topics ADD COLUMN retention_bytes INTEGER NOT NULL DEFAULT -1;
+    UPDATE topics SET retention_bytes = 500;
+    PRAGMA user_version = 2;)";
+  for (const bool is_second : {false, true}) {
+    std::filesystem::remove(path());
+    sqlite3* raw = nullptr;
+    ASSERT_EQ(sqlite3_open(path().c_str(), &raw), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(raw, first, nullptr, nullptr, nullptr), SQLITE_OK);
+    if (is_second) {
+      ASSERT_EQ(sqlite3_exec(raw, second, nullptr, nullptr, nullptr), SQLITE_OK);
+    }
+    sqlite3_close(raw);
+    for (int start = 0; start < 2; ++start) {
+      auto catalog = open();
+      const auto topic = catalog.find("old");
+      ASSERT_TRUE(topic && topic->has_value());
+      EXPECT_EQ((*topic)->partition_count, 3U);
+      EXPECT_EQ((*topic)->retention, Retention{.bytes = is_second ? 500 : -1});
+      const std::string name = "new-" + std::to_string(start);
+      ASSERT_TRUE(catalog.create_topic({.name = name, .retention = {.ms = 7, .tombstones_ms = 8}}));
+      EXPECT_EQ((*catalog.find(name))->retention, (Retention{.ms = 7, .tombstones_ms = 8}));
+    }
   }
 }
 

@@ -62,7 +62,8 @@ TEST(UpPlan, lets_flags_win_over_the_file) {
                              .ports = {"udp:127.0.0.1:90"},
                              .profile = "dedicated",
                              .cores = "0,1",
-                             .journal_size = "64MiB"},
+                             .journal_size = "64MiB",
+                             .scrub_rate = "0B"},
                             {.port_offset = 7, .has_port_offset = true});
   std::filesystem::remove(path);
   ASSERT_TRUE(plan) << plan.error().message();
@@ -73,6 +74,7 @@ TEST(UpPlan, lets_flags_win_over_the_file) {
   EXPECT_TRUE(has_pair(data, "--profile", "dedicated"));
   EXPECT_TRUE(has_pair(data, "--cores", "0,1"));
   EXPECT_TRUE(has_pair(data, "--journal-size", "67108864"));
+  EXPECT_TRUE(has_pair(data, "--scrub-rate", "0"));
 }
 
 TEST(UpPlan, binds_the_default_port_elsewhere_only_when_told_so) {
@@ -91,6 +93,7 @@ TEST(UpPlan, refuses_flags_that_contradict_or_are_off) {
   EXPECT_FALSE(plan_up({.data = "/d", .journal_size = "1G"}, globals));
   EXPECT_FALSE(plan_up({.data = "/d", .listeners = {"60000=a"}},
                        {.port_offset = 10'000, .has_port_offset = true}));
+  EXPECT_FALSE(plan_up({.data = "/d", .scrub_rate = "1KiB"}, globals));
   const auto size = plan_up({.data = "/d", .journal_size = "1KiB"}, globals);
   ASSERT_FALSE(size);
   EXPECT_EQ(size.error().message(), "--journal-size: the journal's size is 64MiB to 16TiB");

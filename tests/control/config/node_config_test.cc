@@ -30,6 +30,7 @@ auto_create_topics = true
 [storage]
 journal_size = "2GiB"
 tail_size = "32MiB"
+scrub_rate = "1GiB"
 [admin]
 address = "127.0.0.2"
 port = 9000
@@ -53,6 +54,7 @@ partitions = 4
   EXPECT_TRUE(config->auto_create_topics);
   EXPECT_EQ(config->journal_bytes, 2ULL << 30);
   EXPECT_EQ(config->tail_bytes, 32ULL << 20);
+  EXPECT_EQ(config->scrub_bytes_per_s, 1ULL << 30);
   EXPECT_EQ(config->admin_address, "127.0.0.2");
   EXPECT_EQ(config->admin_port, 9000);
   ASSERT_EQ(config->ports.size(), 2U);

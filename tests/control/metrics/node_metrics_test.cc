@@ -61,6 +61,7 @@ std::unique_ptr<link::Region> busy_region() {
   region->ports[0].dropped[static_cast<std::size_t>(base::DropReason::malformed)].set(3);
   region->ports[1].dropped[static_cast<std::size_t>(base::DropReason::bad_magic)].set(1);
   region->shards[0].write_ns_total.set(1'500'000'000);
+  region->shards[0].scrub_bad_blocks.set(2);
   return region;
 }
 
@@ -82,6 +83,7 @@ TEST(NodeMetrics, sums_the_ledger_over_ports_by_delivery_and_by_reason) {
   EXPECT_EQ(page.samples["millrace_dropped_packets_total{reason=\"bad_magic\"}"], "1");
   EXPECT_EQ(page.samples["millrace_port_received_packets_total{port=\"1\"}"], "5");
   EXPECT_EQ(page.samples["millrace_shard_write_seconds_total{shard=\"0\"}"], "1.5");
+  EXPECT_EQ(page.samples["millrace_shard_scrub_bad_blocks_total{shard=\"0\"}"], "2");
   EXPECT_EQ(page.samples["millrace_ready"], "1");
   EXPECT_EQ(page.samples["millrace_topics"], "3");
 }

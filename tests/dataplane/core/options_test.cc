@@ -44,6 +44,8 @@ TEST(Options, every_flag_is_taken_with_a_space_or_an_equals_sign) {
                                              "--journal-size=1073741824",
                                              "--tail-size",
                                              "33554432",
+                                             "--scrub-rate",
+                                             "1048576",
                                              "--max-partitions",
                                              "100",
                                              "--prepare-journal",
@@ -58,6 +60,7 @@ TEST(Options, every_flag_is_taken_with_a_space_or_an_equals_sign) {
   EXPECT_EQ(options.profile, Profile::dedicated);
   EXPECT_EQ(options.journal_bytes, 1ULL << 30);
   EXPECT_EQ(options.tail_bytes, 32ULL << 20);
+  EXPECT_EQ(options.scrub_bytes_per_s, 1ULL << 20);
   EXPECT_EQ(options.partitions_max, 100U);
   EXPECT_TRUE(options.prepare_whole_journal);
   EXPECT_EQ(options.recording_directory, "/r");
