@@ -186,6 +186,10 @@ bool Scrubber::is_block_sound(const SegmentFile& file, std::uint64_t block,
 void Scrubber::check_again(const SegmentFile& file, std::uint64_t block,
                            std::span<std::byte> bytes) {
   const std::uint64_t at = segment_data_at + block * crc_block_bytes;
+  const bool is_wanted = std::ranges::any_of(file.segments, [&](const SegmentEntry& segment) {
+    return segment.position < at + bytes.size() && segment.position + segment.bytes > at;
+  });
+  if (!is_wanted) return;
   if (!disk_.read_now(file.file, at, bytes)) {
     report(file, at, bytes.size(), "data cannot be read");
   } else if (!is_block_sound(file, block, bytes)) {
@@ -206,9 +210,8 @@ void Scrubber::report(const SegmentFile& file, std::uint64_t at, std::uint64_t b
                                  at, at + bytes - 1, what);
   const auto meta = store_.read_meta(file.file, file.header);
   std::uint64_t left_out = 0;
-  for (std::size_t i = 0; meta && i < meta->segments.size(); ++i) {
-    const SegmentEntry& segment = meta->segments[i];
-    if (segment.position >= at + bytes || segment.position + segment.bytes <= at) continue;
+  for (const SegmentEntry& segment : file.segments) {
+    if (!meta || segment.position >= at + bytes || segment.position + segment.bytes <= at) continue;
     const auto [first, last] = offsets_between(*meta, segment, at, at + bytes);
     if (found.partition == base::PartitionId{~0U}) {
       found.partition = base::PartitionId{segment.partition};

@@ -179,14 +179,14 @@ TEST(Scrubber, files_come_and_go_between_steps) {
   const SegmentFile& second = at.add_file(3 * mib);
   at.flip(second, segment_data_at + 5);
   for (int i = 0; i < 3; ++i) at.scrubber.step(at.now_ns += 1'000'000);  // in the first one's data
-  ASSERT_TRUE(at.store.remove(at.store.files()[0].header.number));
+  ASSERT_TRUE(at.store.remove(1));
   at.add_file(10'000);  // not of this pass
   EXPECT_EQ(at.pass().size(), 1U);
   const std::uint64_t bytes = at.link.scrub_bytes.get();
   at.pass();
   EXPECT_GT(at.link.scrub_bytes.get(), bytes + 3 * mib);
-  ASSERT_TRUE(at.store.remove(at.store.files()[0].header.number));
-  ASSERT_TRUE(at.store.remove(at.store.files()[0].header.number));
+  ASSERT_TRUE(at.store.remove(2));
+  ASSERT_TRUE(at.store.remove(3));
   for (int i = 0; i < 10; ++i) EXPECT_FALSE(at.scrubber.step(at.now_ns += second_ns));
 }
 
