@@ -37,6 +37,10 @@ void Rebuild::on_damage(const base::PartitionId* partition, base::Position first
 void Rebuild::on_progress(std::uint64_t done, std::uint64_t total) {
   region_.recovery_bytes_done.set(done);
   region_.recovery_bytes_total.set(total);
+  if (const auto line = progress_.line(clock_.monotonic_ns(), done, total)) {
+    fmt::print(stderr, "millraced: core {} reads its journal: {}\n", &block_ - region_.cores.data(),
+               *line);
+  }
 }
 
 }  // namespace millrace::core

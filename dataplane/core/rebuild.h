@@ -3,6 +3,8 @@
 // Core:  the one that opens its log.
 #pragma once
 
+#include "dataplane/base/clock.h"
+#include "dataplane/base/progress.h"
 #include "dataplane/link/region.h"
 #include "dataplane/shard/producer_table.h"
 #include "storage/journal.h"
@@ -25,6 +27,8 @@ class Rebuild final : public storage::RecoveryVisitor {
   shard::ProducerTable& producers_;
   link::Region& region_;
   link::CoreBlock& block_;
+  base::SystemClock clock_;
+  base::Progress progress_;
 };
 
 }  // namespace millrace::core
