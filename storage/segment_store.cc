@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "dataplane/base/check.h"
@@ -13,8 +14,8 @@ namespace {
 std::uint64_t number_of(const SegmentFile& file) { return file.header.number; }
 
 // Files that were made of others begin where the first of those did.
-std::pair<base::Position, base::Position> place_of(const SegmentFile& file) {
-  return {file.header.from, file.header.to};
+std::tuple<base::Position, base::Position, std::uint64_t> place_of(const SegmentFile& file) {
+  return {file.header.from, file.header.to, file.header.number};
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ struct CommandLine {
   ProduceOptions produce;
   ConsumeOptions consume;
   std::vector<std::string> bench;
+  std::vector<std::string> log;
   Run run;
 };
 
@@ -235,6 +236,17 @@ void declare_bench(CLI::App& app, CommandLine& line) {
   });
 }
 
+void declare_log(CLI::App& app, CommandLine& line) {
+  auto* log =
+      app.add_subcommand("log", "Of a node that is down: verify, repair or salvage its data");
+  log->prefix_command();
+  log->set_help_flag();
+  log->callback([&line, log] {
+    line.log = log->remaining();
+    line.run = [&line] { return run_log(line.log, line.globals); };
+  });
+}
+
 int parse_and_run(int argc, char** argv) {
   CommandLine line;
   line.globals.program = argv[0];
@@ -255,6 +267,7 @@ int parse_and_run(int argc, char** argv) {
   declare_produce(app, line);
   declare_consume(app, line);
   declare_bench(app, line);
+  declare_log(app, line);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 namespace millrace::cli {
@@ -14,9 +16,10 @@ std::vector<std::string> program_directories(const std::string& own_path) {
   const fs::path own = fs::path(own_path).parent_path();
   std::vector<std::string> directories = {own.string()};
   // build/control/millrace finds build/, build/control/, build/dataplane/ and its core/,
-  // build/perf/bench/.
+  // build/perf/bench/, build/storage/tool/.
   for (const fs::path& root : {own, own.parent_path(), own.parent_path().parent_path()}) {
-    for (const char* below : {"", "control", "dataplane", "dataplane/core", "perf/bench"}) {
+    for (const char* below :
+         {"", "control", "dataplane", "dataplane/core", "perf/bench", "storage/tool"}) {
       directories.push_back((*below == 0 ? root : root / below).string());
     }
   }
@@ -39,6 +42,19 @@ base::Result<std::string> find_program(const std::string& name, const std::strin
                      "{} was not found in {} or the build tree around it: build or install it, or "
                      "name its directory with --programs DIR",
                      name, directories.front());
+}
+
+base::Error become_program(const std::string& name, const std::vector<std::string>& arguments) {
+  const auto program = find_program(name, "");
+  if (!program) return program.error();
+  std::vector<std::string> words = {*program};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> raw;
+  for (std::string& word : words) raw.push_back(word.data());
+  raw.push_back(nullptr);
+  execv(program->c_str(), raw.data());
+  return base::Error(base::ErrorCode::unavailable, "cannot run {}: {}", *program,
+                     strerrordesc_np(errno));
 }
 
 }  // namespace millrace::cli

@@ -16,4 +16,7 @@ std::vector<std::string> program_directories(const std::string& own_path);
 // not_found names where it looked.
 base::Result<std::string> find_program(const std::string& name, const std::string& directory);
 
+// Becomes a program of these; returns only to say why it could not.
+base::Error become_program(const std::string& name, const std::vector<std::string>& arguments);
+
 }  // namespace millrace::cli

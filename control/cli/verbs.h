@@ -110,5 +110,7 @@ int run_consume(const ConsumeOptions& options, const Globals& globals);
 
 // The measuring program beside this one; its arguments are passed on.
 int run_bench(const std::vector<std::string>& arguments, const Globals& globals);
+// The program that looks at and repairs data at rest, likewise.
+int run_log(const std::vector<std::string>& arguments, const Globals& globals);
 
 }  // namespace millrace::cli

@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <optional>
 #include <thread>
@@ -20,6 +19,7 @@
 #include "dataplane/core/core_thread.h"
 #include "dataplane/link/region_file.h"
 #include "dataplane/port/port_spec.h"
+#include "storage/identity.h"
 
 namespace millrace::core {
 namespace {
@@ -48,26 +48,20 @@ void reset_region(link::Region& region) {
 
 // DIR/identity: 16 hexadecimal digits, random, made with the directory. Without them the journals
 // there cannot be read.
-base::Result<std::uint64_t> read_identity(const std::string& directory) {
-  const std::string path = directory + "/identity";
-  std::uint64_t id = 0;
-  std::string text;
-  if (std::ifstream file(path); file && std::getline(file, text)) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
-    if (error == std::errc() && end == text.data() + text.size() && text.size() == 16) return id;
-    return Error(ErrorCode::corrupt,
-                 "{} does not hold 16 hexadecimal digits; restore it from a backup", path);
-  }
+base::Result<std::uint64_t> read_or_make_identity(const std::string& directory) {
+  const std::string path = fmt::format("{}/{}", directory, storage::identity_file_name);
+  if (std::filesystem::exists(path)) return storage::read_identity(path);
   if (std::filesystem::exists(directory + "/shard-0/superblock")) {
     return Error(ErrorCode::corrupt,
                  "{} is missing, but there are journals beside it; restore it from a backup", path);
   }
+  std::uint64_t id = 0;
   if (getrandom(&id, sizeof id, 0) != sizeof id)
     return Error(ErrorCode::unavailable, "no random numbers");
   // Complete under its name or not there at all, and durable before any journal is.
   const std::string made = path + ".new";
   const int fd = open(made.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-  text = fmt::format("{:016x}\n", id);
+  const std::string text = fmt::format("{:016x}\n", id);
   const bool written = fd >= 0 &&
                        write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        fsync(fd) == 0 && rename(made.c_str(), path.c_str()) == 0;
@@ -202,7 +196,7 @@ base::Result<void> Node::run() {
     parts.listeners.push_back(*spec);
   }
   if (!options_.memory_only) {
-    auto identity = read_identity(options_.data_directory);
+    auto identity = read_or_make_identity(options_.data_directory);
     if (!identity) return identity.error();
     parts.cluster_id = *identity;
   }

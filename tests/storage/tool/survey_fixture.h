@@ -1,0 +1,62 @@
+// SurveyFixture: a log that is filled, sorted in part and shut, and what is found of it.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+
+#include "storage/tool/shard_survey.h"
+#include "tests/storage/log_fixture.h"
+
+namespace millrace::storage {
+
+class SurveyFixture : public LogFixture {
+ public:
+  SurveyFixture() : LogFixture(sorting_log_options()) {}
+
+  // Partitions 1 and 2 in a segment file, then partition 1 in the journal.
+  void fill_both() {
+    for (int i = 0; i < 400; ++i) {
+      append(1, 1000);
+      append(2, 700);
+    }
+    settle();
+    sort();
+    for (int i = 0; i < 50; ++i) append_durably(1, 900);
+  }
+  void shut() {
+    ASSERT_TRUE(log->journal().close().has_value());
+    log.reset();
+  }
+  ShardIdentity identity() const {
+    return {.shard = options.journal.shard, .cluster_id = options.journal.cluster_id};
+  }
+  ShardSurvey survey() {
+    overlay = std::make_unique<OverlayDisk>(disk);
+    return survey_shard(*overlay, identity(), [](std::uint64_t, std::uint64_t) {}).value();
+  }
+  std::map<std::string, std::vector<std::byte>> all_bytes() {
+    std::map<std::string, std::vector<std::byte>> all;
+    const auto names = disk.list().value();
+    for (const std::string& name : names) all[name] = disk.contents(name);
+    return all;
+  }
+  // Where a batch lies in its segment file.
+  std::uint64_t place_in(const std::string& file_name, const Written& batch) {
+    const auto bytes = disk.contents(file_name);
+    const auto found = std::ranges::search(bytes, batch.bytes);
+    EXPECT_FALSE(found.empty());
+    return static_cast<std::uint64_t>(found.begin() - bytes.begin());
+  }
+  static std::vector<Finding> of_kind(const ShardSurvey& from, Finding::Kind kind) {
+    std::vector<Finding> some;
+    std::ranges::copy_if(from.findings, std::back_inserter(some),
+                         [&](const Finding& one) { return one.kind == kind; });
+    return some;
+  }
+
+  std::unique_ptr<OverlayDisk> overlay;
+};
+
+}  // namespace millrace::storage
