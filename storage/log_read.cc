@@ -285,7 +285,9 @@ const std::byte* Log::fetch(const Source& source, std::uint64_t position, std::u
     }
     if (candidate.state == ReadBuffer::State::reading) return nullptr;
     if (candidate.failed) {
-      if (candidate.bytes <= bytes + 2 * block_bytes) {
+      const std::uint64_t needed_bytes =
+          base::align_up(position + bytes, block_bytes) - base::align_down(position, block_bytes);
+      if (candidate.bytes == needed_bytes) {
         status = ReadStatus::damaged;
         return nullptr;
       }

@@ -231,6 +231,26 @@ TEST(Sorter, a_rotten_batch_is_refused_and_those_around_it_are_read) {
   }
 }
 
+TEST(Sorter, a_batch_beside_an_unreadable_block_is_read_after_one_within_it_was_refused) {
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 100; ++i) at.append_durably(1, 300);
+  at.sort();
+  at.disk.make_unreadable(segment_names(at).at(0), 2 * block_bytes);
+  std::vector<Status> found;
+  base::Offset first_bad = 0;
+  for (base::Offset offset = 0; offset < 100; ++offset) {
+    Log::Cursor cursor = at.log->cursor_at(at.slot(1), offset);
+    Log::Slice slice;
+    found.push_back(at.read(1, cursor, slice));
+    if (first_bad == 0 && found.back() != Status::ready) first_bad = offset;
+  }
+  ASSERT_GT(first_bad, 1);
+  EXPECT_EQ(found[static_cast<std::size_t>(first_bad)], Status::damaged);
+  Log::Cursor cursor = at.log->cursor_at(at.slot(1), first_bad - 1);
+  Log::Slice slice;
+  EXPECT_EQ(at.read(1, cursor, slice), Status::ready);
+}
+
 TEST(Sorter, either_copy_of_the_meta_and_of_the_header_is_enough) {
   LogFixture at(sorting_log_options());
   append_three(at, 200, 1000);
