@@ -115,7 +115,8 @@ void Checker::verify(std::uint32_t partition, const std::vector<Entry>& whole, b
   std::int64_t next_offset = whole.empty() ? 0 : whole.front().offset;
   for (const Entry& entry : whole) {
     const auto found = recognise(partition, entry.offset, entry.value);
-    if (entry.offset != next_offset && !is_damaged)
+    if (entry.offset != next_offset && !is_damaged &&
+        !may_miss(partition, next_offset, entry.offset))
       report(Anomaly::lost, fmt::format("partition {}: offset {} follows {}", partition,
                                         entry.offset, next_offset - 1));
     next_offset = entry.offset + 1;
@@ -132,7 +133,8 @@ void Checker::verify(std::uint32_t partition, const std::vector<Entry>& whole, b
     before->second = std::max(before->second, record.number);
   }
   if (is_damaged) return;
-  if (!whole.empty() && whole.front().offset > trimmed_[partition])
+  if (!whole.empty() && whole.front().offset > trimmed_[partition] &&
+      !may_miss(partition, trimmed_[partition], whole.front().offset))
     report(Anomaly::lost, fmt::format("partition {} begins at {}, and only what lies before {} "
                                       "was to be deleted",
                                       partition, whole.front().offset, trimmed_[partition]));
@@ -146,13 +148,34 @@ void Checker::verify_producer(std::uint64_t id, const Producer& producer,
   std::uint64_t number = 0;
   if (trimmed_[producer.partition] > 0) number = there.empty() ? producer.durable : *there.begin();
   for (; number < producer.durable; ++number)
-    if (!there.contains(number))
+    if (!there.contains(number) && !harmed_records_.contains({id, number}))
       report(Anomaly::lost, fmt::format("record {} of {} durable ones of producer {}", number,
                                         producer.durable, id));
 }
 
 void Checker::trimmed(std::uint32_t partition, std::int64_t before) {
   trimmed_[partition] = std::max(trimmed_[partition], before);
+}
+
+void Checker::harmed(std::uint32_t partition, std::int64_t offset, std::string_view value) {
+  harmed_.insert({partition, offset});
+  Record record;
+  if (parse(value, record)) harmed_records_.insert(record);
+}
+
+std::optional<std::int64_t> Checker::refused(std::uint32_t partition, std::int64_t offset) {
+  std::int64_t end = offset;
+  while (harmed_.contains({partition, end})) ++end;
+  if (end != offset) return end;
+  report(Anomaly::unreadable,
+         fmt::format("partition {} offset {} is refused, and no disk was harmed there", partition,
+                     offset));
+  return {};
+}
+
+bool Checker::may_miss(std::uint32_t partition, std::int64_t first, std::int64_t end) const {
+  while (first < end && harmed_.contains({partition, first})) ++first;
+  return first >= end;
 }
 
 void Checker::report(Anomaly kind, std::string text) {

@@ -63,6 +63,12 @@ class Checker {
     settled_.insert_or_assign({partition, offset}, Record{producer, number});
   }
 
+  // The record there went bad at rest: a node may refuse it from here on.
+  void harmed(std::uint32_t partition, std::int64_t offset, std::string_view value);
+  // A node refuses the offset. Where what it may refuse ends; nothing if it may not, which is
+  // reported.
+  std::optional<std::int64_t> refused(std::uint32_t partition, std::int64_t offset);
+
   // The whole of a partition, after all is over. is_damaged: the node says that it misses some.
   struct Entry {
     std::int64_t offset;
@@ -95,11 +101,14 @@ class Checker {
                                   std::string_view value);
   void take(std::uint32_t partition, std::int64_t offset, const Record& record);
   bool is_durable(const Record& record) const;
+  bool may_miss(std::uint32_t partition, std::int64_t first, std::int64_t end) const;
 
   std::map<std::uint64_t, Producer> producers_;
   std::map<std::uint32_t, std::int64_t> trimmed_;  // by partition
   // By partition and offset: what a reader met there when it was known to be durable.
   std::map<std::pair<std::uint32_t, std::int64_t>, Record> settled_;
+  std::set<std::pair<std::uint32_t, std::int64_t>> harmed_;  // partitions and offsets
+  std::set<Record> harmed_records_;
   std::vector<Finding> findings_;
   std::uint64_t read_count_ = 0;
 };

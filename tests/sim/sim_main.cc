@@ -46,6 +46,7 @@ void take(Totals& totals, const sim::Report& report) {
   for (const sim::Finding& finding : report.findings)
     fmt::print("  {}: {}\n", sim::name_of(finding.kind), finding.text);
   fmt::print("  again with: ./dev sim --seed {}\n", report.seed);
+  std::fflush(stdout);
 }
 
 int run(int argc, char** argv) {
@@ -105,7 +106,7 @@ int run(int argc, char** argv) {
       totals.seeds, elapsed_s(), virtual_s, virtual_s / cpu_s, totals.acknowledged, totals.read);
   bool all_met = true;
   for (std::size_t i = 0; i < totals.faults.size(); ++i) {
-    fmt::print("  {:<16} {}\n", sim::fault_names[i], totals.faults[i]);
+    fmt::print("  {:<22} {}\n", sim::fault_names[i], totals.faults[i]);
     all_met &= totals.faults[i] != 0;
   }
   if (seeds >= 200 && !all_met) fmt::print("a kind of trouble never happened\n");

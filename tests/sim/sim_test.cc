@@ -103,6 +103,22 @@ TEST(Checker, accepts_a_log_that_holds_what_was_offered) {
   EXPECT_TRUE(checker.findings().empty());
 }
 
+TEST(Checker, lets_a_node_refuse_what_was_harmed_and_nothing_else) {
+  Checker checker;
+  std::vector<Checker::Entry> whole = log_of_ten(checker);
+  for (const std::size_t at : {4, 5}) checker.harmed(0, whole[at].offset, whole[at].value);
+  EXPECT_EQ(checker.refused(0, 4), 6);
+  whole.erase(whole.begin() + 4, whole.begin() + 6);
+  checker.verify(0, whole, false);
+  EXPECT_TRUE(checker.findings().empty());
+  EXPECT_FALSE(checker.refused(0, 6));
+  EXPECT_FALSE(checker.refused(1, 4));
+  EXPECT_EQ(checker.findings().size(), 2U);
+  whole.erase(whole.begin() + 4);
+  checker.verify(0, whole, false);
+  EXPECT_EQ(checker.findings().back().kind, Anomaly::lost);
+}
+
 // One log with one thing wrong, and what that is called.
 struct Wrong {
   const char* name;

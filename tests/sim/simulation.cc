@@ -52,8 +52,10 @@ Simulation::Simulation(std::uint64_t seed, core::NodeMemory& memory, bool reuses
     : seed_(seed),
       reuses_session_ids_(reuses_session_ids),
       random_(seed),
+      segment_harm_(random_, faults_, checker_),
       net_(random_, faults_),
-      may_harm_(random_.permille(400)),
+      may_harm_(random_.permille(350)),
+      may_harm_segments_(!may_harm_ && random_.permille(500)),
       pace_(draw_pace(random_)) {
   node_ = std::make_unique<core::TestNode>(node_options(memory));
   const std::size_t cores = node_->options.core_count;
@@ -64,9 +66,10 @@ Simulation::Simulation(std::uint64_t seed, core::NodeMemory& memory, bool reuses
   for (DiskState& state : disks_) check_generation(state);
   node_->make_topic(partition_count);
   for (std::size_t i = 0; i < random_.between(1, 3); ++i) add_guest(i % cores);
-  for (const Fault kind : {Fault::link_cut, Fault::disk_slow, Fault::killed, Fault::power_cut,
-                           Fault::restarted, Fault::client_gone, Fault::write_failed,
-                           Fault::flush_failed, Fault::disk_full, Fault::records_deleted}) {
+  for (const Fault kind :
+       {Fault::link_cut, Fault::disk_stalled, Fault::disk_slow, Fault::killed, Fault::power_cut,
+        Fault::restarted, Fault::client_gone, Fault::write_failed, Fault::flush_failed,
+        Fault::disk_full, Fault::records_deleted}) {
     if (random_.permille(500)) kinds_.push_back(kind);
   }
   if (kinds_.empty()) kinds_.push_back(Fault::power_cut);
@@ -145,14 +148,16 @@ void Simulation::add_writer(Guest& guest, std::uint32_t partition, Level ack) {
   guest.writers.push_back(writer);
 }
 
-Simulation::Reader& Simulation::add_reader(Guest& guest, std::uint32_t partition) {
+Simulation::Reader& Simulation::add_reader(Guest& guest, std::uint32_t partition,
+                                           std::optional<std::int64_t> from) {
   Reader& reader = *guest.readers.emplace_back(std::make_unique<Reader>());
   reader.guest = &guest;
   reader.partition = partition;
   client::SubscriptionOptions options;
   options.topic = topic;
   options.partition_index = static_cast<std::uint16_t>(partition);
-  options.start_at = native::StartAt::earliest;
+  options.start_at = from ? native::StartAt::offset : native::StartAt::earliest;
+  options.start_value = from.value_or(0);
   options.context = &reader;
   reader.subscription = guest.client->subscribe(options);
   return reader;
@@ -217,32 +222,38 @@ void Simulation::look_after(Guest& guest, Reader& reader) {
   reader.finished = true;
   // The reader may have been ahead of what the power left.
   if (status == MR_OUT_OF_RANGE && reader.into == nullptr) return;
-  if (status != MR_DAMAGED || !harmed_)
-    checker_.report(Anomaly::unreadable,
-                    fmt::format("partition {}: {}", reader.partition, mr_status_text(status)));
+  if (status != MR_DAMAGED)
+    return checker_.report(Anomaly::unreadable, fmt::format("partition {}: {}", reader.partition,
+                                                            mr_status_text(status)));
+  if (harmed_) return;
+  if (const auto end = checker_.refused(reader.partition, position.next_offset))
+    reader.resume_at = *end;
+}
+
+void Simulation::deliver(Reader& reader, const mr_record& record) {
+  const std::string_view value(static_cast<const char*>(record.value), record.value_bytes);
+  if (record.offset <= reader.last_offset)
+    checker_.report(Anomaly::reordered,
+                    fmt::format("partition {}: offset {} was delivered after {}", reader.partition,
+                                record.offset, reader.last_offset));
+  if (reader.last_offset >= 0 && record.offset > reader.last_offset + 1)
+    checker_.report(Anomaly::lost,
+                    fmt::format("partition {}: a reader was led from offset {} to {}",
+                                reader.partition, reader.last_offset, record.offset));
+  reader.last_offset = record.offset;
+  if (reader.into != nullptr) return reader.into->push_back({record.offset, std::string(value)});
+  // A packet of an earlier life of the node may still be under way.
+  const Guest& guest = *reader.guest;
+  const bool is_current = guest.client->stats().sessions > guest.sessions_before;
+  checker_.read(reader.partition, record.offset, value, is_current);
 }
 
 void Simulation::use(Guest& guest) {
   guest.client->poll(
       [](void* context, const mr_record* record) {
-        auto& simulation = *static_cast<Simulation*>(context);
-        auto& reader = *static_cast<Reader*>(
-            reinterpret_cast<client::Subscription*>(record->subscription)->context());
-        const std::string_view value(static_cast<const char*>(record->value), record->value_bytes);
-        if (record->offset <= reader.last_offset)
-          simulation.checker_.report(
-              Anomaly::reordered,
-              fmt::format("partition {}: offset {} was delivered after {}", reader.partition,
-                          record->offset, reader.last_offset));
-        reader.last_offset = record->offset;
-        if (reader.into != nullptr) {
-          reader.into->push_back({record->offset, std::string(value)});
-        } else {
-          // A packet of an earlier life of the node may still be under way.
-          const Guest& guest = *reader.guest;
-          const bool is_current = guest.client->stats().sessions > guest.sessions_before;
-          simulation.checker_.read(reader.partition, record->offset, value, is_current);
-        }
+        auto* subscription = reinterpret_cast<client::Subscription*>(record->subscription);
+        static_cast<Simulation*>(context)->deliver(*static_cast<Reader*>(subscription->context()),
+                                                   *record);
       },
       this, 1'000'000);
   for (Writer& writer : guest.writers)
@@ -255,8 +266,18 @@ void Simulation::use(Guest& guest) {
   if (guest.writers.empty() && !harmed_)
     add_writer(guest, static_cast<std::uint32_t>(random_.below(partition_count)), Level::durable);
   std::erase_if(guest.readers, [](const auto& reader) { return reader->finished; });
-  if (guest.readers.empty() && !harmed_)
-    add_reader(guest, static_cast<std::uint32_t>(random_.below(partition_count)));
+  if (guest.readers.empty() && !harmed_) replace_reader(guest);
+}
+
+void Simulation::replace_reader(Guest& guest) {
+  const auto partition = static_cast<std::uint32_t>(random_.below(partition_count));
+  const std::int64_t end = log_end(partition);
+  if (end == 0 || random_.permille(300)) {
+    add_reader(guest, partition);
+  } else {
+    add_reader(guest, partition,
+               static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(end))));
+  }
 }
 
 void Simulation::replace_client(Guest& guest) {
@@ -346,7 +367,9 @@ void Simulation::move_disk(DiskState& state) {
   if (state.disk->in_flight() == 0) {
     state.next_ns = 0;
   } else if (state.next_ns == 0) {
-    state.next_ns = std::max(now() + random_.between(30, 2'000) * us_ns, state.slow_until_ns);
+    const std::uint64_t slowness = now() < state.slow_until_ns ? 30 : 1;
+    state.next_ns =
+        std::max(now() + slowness * random_.between(30, 2'000) * us_ns, state.stalled_until_ns);
   } else if (now() >= state.next_ns) {
     state.next_ns = 0;
     state.disk->deliver_one();
@@ -451,6 +474,12 @@ void Simulation::harm(DiskState& state) {
   }
 }
 
+void Simulation::harm_segments() {
+  const std::size_t disk = random_.below(disks_.size());
+  segment_harm_.harm(*disks_[disk].disk, core::TestNode::cluster_id,
+                     base::ShardId{static_cast<std::uint16_t>(disk)});
+}
+
 void Simulation::delete_records() {
   if (!up_) return;
   const auto partition = static_cast<std::uint32_t>(random_.below(partition_count));
@@ -473,6 +502,7 @@ void Simulation::empty(DiskState& state) {
 
 void Simulation::fault() {
   fault_at_ns_ = now() + pace_ * random_.between(20, 400) * ms_ns;
+  if (may_harm_segments_ && random_.permille(400)) harm_segments();
   const Fault kind = kinds_[random_.below(kinds_.size())];
   DiskState& state = disks_[random_.below(disks_.size())];
   Guest& guest = *guests_[random_.below(guests_.size())];
@@ -485,9 +515,13 @@ void Simulation::fault() {
         net_.set_cut(cable, direction, false);
       });
     }
+    case Fault::disk_stalled:
+      add(faults_, kind);
+      state.stalled_until_ns = now() + random_.between(5, 300) * ms_ns;
+      return;
     case Fault::disk_slow:
       add(faults_, kind);
-      state.slow_until_ns = now() + random_.between(5, 300) * ms_ns;
+      state.slow_until_ns = now() + random_.between(50, 1'000) * ms_ns;
       return;
     case Fault::killed:
     case Fault::power_cut:
@@ -534,7 +568,7 @@ void Simulation::heal() {
   net_.set_options({});
   net_.mend_all();
   for (DiskState& state : disks_) {
-    state.slow_until_ns = 0;
+    state.stalled_until_ns = state.slow_until_ns = 0;
     empty(state);
   }
 }
@@ -574,12 +608,17 @@ void Simulation::read_all() {
     readers.push_back(&add_reader(guest, partition));
     readers.back()->into = &whole[partition];
   }
-  const auto done = [&](const Reader* reader) {
+  const auto done = [&](Reader*& reader) {
+    if (reader->resume_at >= 0 && reader->resume_at < log_end(reader->partition)) {
+      auto* into = reader->into;
+      reader = &add_reader(guest, reader->partition, reader->resume_at);
+      reader->into = into;
+    }
     return reader->finished || reader->last_offset + 1 >= log_end(reader->partition);
   };
   const std::uint64_t end_ns = now() + settle_ns;
   while (now() < end_ns && !std::all_of(readers.begin(), readers.end(), done)) step();
-  for (const Reader* reader : readers) {
+  for (Reader* reader : readers) {
     if (!done(reader))
       checker_.report(Anomaly::stuck,
                       fmt::format("partition {} is read up to {} of {}", reader->partition,
@@ -599,6 +638,7 @@ Report Simulation::run() {
   while (now() < end_ns && !settled()) step();
   if (!settled()) checker_.report(Anomaly::stuck, "not everything is acknowledged in two minutes");
   kill_node(true);
+  if (may_harm_segments_) harm_segments();
   while (!up_) step();
   read_all();
   return {.seed = seed_,

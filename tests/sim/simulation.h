@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "tests/sim/checker.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/random.h"
+#include "tests/sim/segment_harm.h"
 #include "tests/sim/sim_net.h"
 #include "tests/support/faulty_disk.h"
 
@@ -60,6 +62,7 @@ class Simulation {
     std::int64_t last_offset = -1;
     bool finished = false;
     std::vector<Checker::Entry>* into = nullptr;  // the whole log, at the end
+    std::int64_t resume_at = -1;                  // behind what was refused
   };
   struct Guest {
     std::unique_ptr<test::FakePort> port;
@@ -72,6 +75,7 @@ class Simulation {
   struct DiskState {
     testing::FaultyDisk* disk = nullptr;
     std::uint64_t next_ns = 0;  // when the oldest operation completes; 0: not drawn yet
+    std::uint64_t stalled_until_ns = 0;
     std::uint64_t slow_until_ns = 0;
     std::uint64_t generation = 0;  // of the last start
     base::Position durable = 0;    // of the journal
@@ -86,7 +90,10 @@ class Simulation {
   void add_guest(std::size_t core);
   void connect(Guest& guest);
   void add_writer(Guest& guest, std::uint32_t partition, client::Level ack);
-  Reader& add_reader(Guest& guest, std::uint32_t partition);
+  // from: an offset; nothing: the earliest.
+  Reader& add_reader(Guest& guest, std::uint32_t partition, std::optional<std::int64_t> from = {});
+  void replace_reader(Guest& guest);
+  void deliver(Reader& reader, const mr_record& record);
 
   // One step of time, to the next thing that happens.
   void step();
@@ -106,6 +113,7 @@ class Simulation {
   void check_generation(DiskState& state);
   void fault();
   void harm(DiskState& state);
+  void harm_segments();
   static void empty(DiskState& state);
   void delete_records();
   void replace_client(Guest& guest);
@@ -125,6 +133,7 @@ class Simulation {
   Random random_;
   FaultCounts faults_{};
   Checker checker_;
+  SegmentHarm segment_harm_;
   SimNet net_;
   std::vector<Fault> kinds_;  // what this run may meet
   std::unique_ptr<core::TestNode> node_;
@@ -136,7 +145,9 @@ class Simulation {
   std::uint64_t fault_at_ns_ = 0;
   bool up_ = false;
   bool offering_ = true;
+  // Of the journal, and then a partition may be called damaged; or of segments.
   bool may_harm_ = false;
+  bool may_harm_segments_ = false;
   std::uint64_t pace_ = 1;  // what lies between two things that happen is so many times as long
   bool harmed_ = false;
 };

@@ -63,6 +63,8 @@ class TestCore {
     }
   }
 
+  static constexpr std::uint64_t cluster_id = 0x77;
+
   static std::uint64_t arena_bytes(const TestNodeOptions& options) {
     return storage::Log::arena_bytes(log_options(options, 0)) +
            shard::ProducerTable::arena_bytes(1024) +
@@ -84,7 +86,7 @@ class TestCore {
   static storage::LogOptions log_options(const TestNodeOptions& options, std::uint16_t id) {
     storage::LogOptions log;
     log.journal.shard = base::ShardId{id};
-    log.journal.cluster_id = 0x77;
+    log.journal.cluster_id = cluster_id;
     log.journal.tail_bytes = 8ULL << 20;
     log.journal.file_bytes = options.file_bytes;
     log.journal.files_max = options.files_max;
@@ -137,6 +139,7 @@ class TestCore {
 class TestNode {
  public:
   static constexpr std::uint64_t incarnation = 4242;
+  static constexpr std::uint64_t cluster_id = TestCore::cluster_id;
 
   explicit TestNode(const TestNodeOptions& node_options = {}, base::Clock* own_clock = nullptr)
       : options(node_options), clock_(own_clock != nullptr ? own_clock : &clock) {
