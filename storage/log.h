@@ -156,6 +156,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     BatchIndex::Place place{};     // invalid: looked up from offset
     // In a segment: where the batch lies, or where looking for it goes on. 0: not looked up.
     std::uint64_t position = 0;
+    base::Offset batch_offset = 0;  // that a batch there has, of a compacted segment at least
     FileId file{};
     std::uint32_t version = 0;  // of the partition's segments when it was looked up
     bool found = false;
@@ -267,7 +268,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
                   std::uint64_t end);
   bool is_sound(std::uint32_t buffer, const std::byte* batch, std::uint64_t position,
                 std::uint32_t bytes);
-  static bool is_plausible(const BatchView& batch, const Segment& segment, std::uint64_t position);
+  static bool is_plausible(const BatchView& batch, const Segment& segment, const Cursor& cursor);
+  static void go_to_first(const Segment& segment, Cursor& cursor);
   static void fill(Slice& slice, const Cursor& cursor, const std::byte* batch,
                    std::uint32_t batch_bytes, std::uint32_t max_bytes);
   std::uint32_t hash_slot(base::PartitionId id) const;

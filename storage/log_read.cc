@@ -103,6 +103,7 @@ void Log::advance(Cursor& cursor, const Slice& slice) const {
     cursor.place = index_.next(cursor.place);
   } else {
     cursor.position += slice.batch_bytes;
+    cursor.batch_offset = slice.end_offset;
   }
 }
 
@@ -122,7 +123,8 @@ std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cur
     cursor.place = {};
     cursor.file = segment->file;
     cursor.version = partition.segments_version;
-    cursor.position = at_start ? segment->position : 0;
+    cursor.position = 0;
+    if (at_start) go_to_first(*segment, cursor);
     cursor.found = at_start;
     cursor.distrusts_index = false;
   }
@@ -137,7 +139,7 @@ std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cur
   const Source source{.file = segment->file, .end = base::align_up(segment_end, block_bytes)};
   const std::byte* batch = fetch(source, cursor.position, batch_header_bytes, slice.buffer, status);
   if (batch == nullptr) return status;
-  if (!is_plausible(BatchView(batch), *segment, cursor.position)) return ReadStatus::damaged;
+  if (!is_plausible(BatchView(batch), *segment, cursor)) return ReadStatus::damaged;
   const std::uint32_t bytes = BatchView(batch).bytes();
   batch = fetch(source, cursor.position, bytes, slice.buffer, status);
   if (batch == nullptr) return status;
@@ -170,19 +172,27 @@ void Log::jump(Cursor& cursor, base::Offset offset) {
   cursor.from_ms = no_time;
 }
 
-// May the bytes at a place of a segment's file be a batch of the segment?
-bool Log::is_plausible(const BatchView& batch, const Segment& segment, std::uint64_t position) {
-  const std::uint64_t left = segment.position + segment.bytes - position;
+// May the bytes where the cursor stands be a batch of the segment? What a batch's CRC does not
+// cover, its offset, has to follow from the batch before.
+bool Log::is_plausible(const BatchView& batch, const Segment& segment, const Cursor& cursor) {
+  const std::uint64_t left = segment.position + segment.bytes - cursor.position;
+  const bool follows = segment.is_compacted ? batch.base_offset() >= cursor.batch_offset
+                                            : batch.base_offset() == cursor.batch_offset;
   return batch.bytes() >= batch_header_bytes && batch.bytes() <= batch_bytes_max &&
-         batch.bytes() <= left && batch.base_offset() >= segment.first_offset &&
-         batch.last_offset() >= batch.base_offset() && batch.last_offset() < segment.end_offset;
+         batch.bytes() <= left && follows && batch.last_offset() >= batch.base_offset() &&
+         batch.last_offset() < segment.end_offset;
+}
+
+void Log::go_to_first(const Segment& segment, Cursor& cursor) {
+  cursor.position = segment.position;
+  cursor.batch_offset = segment.first_offset;
 }
 
 // Finds the batch that holds the cursor's offset, or the first at or past its time.
 Log::ReadStatus Log::look_up(const Segment& segment, Cursor& cursor) {
   if (cursor.position == 0) {
     if (segment.index_count == 0 || cursor.distrusts_index) {
-      cursor.position = segment.position;
+      go_to_first(segment, cursor);
     } else if (const auto status = read_index(segment, cursor); status != ReadStatus::ready) {
       return status;
     }
@@ -191,7 +201,7 @@ Log::ReadStatus Log::look_up(const Segment& segment, Cursor& cursor) {
   if (status != ReadStatus::damaged || cursor.distrusts_index) return status;
   // It may have been the index that misled.
   cursor.distrusts_index = true;
-  cursor.position = segment.position;
+  go_to_first(segment, cursor);
   return walk(segment, cursor);
 }
 
@@ -204,7 +214,7 @@ Log::ReadStatus Log::walk(const Segment& segment, Cursor& cursor) {
     const std::byte* at = fetch(source, cursor.position, batch_header_bytes, buffer, status);
     if (at == nullptr) return status;
     const BatchView batch(at);
-    if (!is_plausible(batch, segment, cursor.position)) return ReadStatus::damaged;
+    if (!is_plausible(batch, segment, cursor)) return ReadStatus::damaged;
     const bool by_time = cursor.from_ms != no_time;
     if (!by_time && !segment.is_compacted && batch.base_offset() > cursor.offset) {
       return ReadStatus::damaged;
@@ -216,6 +226,7 @@ Log::ReadStatus Log::walk(const Segment& segment, Cursor& cursor) {
       return ReadStatus::ready;
     }
     cursor.position += batch.bytes();
+    cursor.batch_offset = batch.last_offset() + 1;
   }
   if (!segment.is_compacted) return ReadStatus::damaged;
   cursor.found = true;
@@ -231,7 +242,7 @@ Log::ReadStatus Log::read_index(const Segment& segment, Cursor& cursor) {
   ReadStatus status = ReadStatus::ready;
   const std::byte* index = fetch(source, segment.index_at, bytes, buffer, status);
   if (status == ReadStatus::pending) return status;
-  cursor.position = segment.position;
+  go_to_first(segment, cursor);
   cursor.distrusts_index = index == nullptr;
   std::uint32_t low = 0;
   std::uint32_t high = index == nullptr ? 0 : segment.index_count;
@@ -244,7 +255,10 @@ Log::ReadStatus Log::read_index(const Segment& segment, Cursor& cursor) {
     if (before) {
       const bool inside =
           entry.position >= segment.position && entry.position < segment.position + segment.bytes;
-      if (inside) cursor.position = entry.position;
+      if (inside) {
+        cursor.position = entry.position;
+        cursor.batch_offset = entry.first_offset;
+      }
       low = middle + 1;
     } else {
       high = middle;

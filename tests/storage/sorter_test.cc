@@ -231,6 +231,32 @@ TEST(Sorter, a_rotten_batch_is_refused_and_those_around_it_are_read) {
   }
 }
 
+// A batch's CRC does not cover its offset.
+TEST(Sorter, a_batch_whose_offset_has_rotted_is_refused) {
+  LogFixture at(sorting_log_options());
+  for (std::int32_t i = 0; i < 3; ++i) {
+    std::vector<std::byte> buffer(2000);
+    BatchBuilder builder(buffer);
+    for (int record = 0; record < 10; ++record) {
+      ASSERT_TRUE(builder.add(std::nullopt, std::string_view("value"), 1000));
+    }
+    at.log->append_batch(at.slot(1), builder.finish(9, 0, 10 * i), true);
+    at.settle();
+  }
+  at.sort();
+  const SegmentEntry segment = at.log->store().files().at(0).segments.at(0);
+  const std::uint64_t second = segment.position + segment.bytes / 3;
+  at.disk.flip_bit(segment_names(at).at(0), second + 7, 1);  // 10 becomes 8
+  for (const auto& [offset, wanted] :
+       {std::pair{base::Offset{0}, Status::ready}, std::pair{base::Offset{10}, Status::damaged},
+        std::pair{base::Offset{15}, Status::damaged},
+        std::pair{base::Offset{20}, Status::damaged}}) {
+    Log::Cursor cursor = at.log->cursor_at(at.slot(1), offset);
+    Log::Slice slice;
+    EXPECT_EQ(at.read(1, cursor, slice), wanted) << offset;
+  }
+}
+
 TEST(Sorter, a_batch_beside_an_unreadable_block_is_read_after_one_within_it_was_refused) {
   LogFixture at(sorting_log_options());
   for (int i = 0; i < 100; ++i) at.append_durably(1, 300);
