@@ -28,10 +28,17 @@ base::Result<std::span<const std::byte>> SegmentReader::batch_at(const SegmentEn
   const auto batch = bytes_at(position, bytes);
   if (!batch) return batch.error();
   const BatchView view(batch->data());
-  if (check_batch(*batch, Offsets::some) != BatchFault::none ||
-      view.base_offset() < segment.first_offset || view.last_offset() >= segment.end_offset) {
+  const bool is_first = position == segment.position;
+  const bool is_next = !is_first && position == next_at_;
+  const base::Offset from = is_next ? next_offset_ : segment.first_offset;
+  const bool is_known = (is_first || is_next) && !segment.is_compacted();
+  const bool follows = is_known ? view.base_offset() == from : view.base_offset() >= from;
+  if (check_batch(*batch, Offsets::some) != BatchFault::none || !follows ||
+      view.last_offset() >= segment.end_offset) {
     return damaged;
   }
+  next_at_ = position + bytes;
+  next_offset_ = view.last_offset() + 1;
   return batch;
 }
 

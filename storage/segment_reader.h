@@ -19,7 +19,7 @@ class SegmentReader {
 
   std::uint64_t file_number() const { return header_.number; }
   // The intact batch at a place of the segment; stays until the next call. Errors: corrupt, or the
-  // disk's.
+  // disk's. One after the other, for a batch's offset is sound only if it follows.
   base::Result<std::span<const std::byte>> batch_at(const SegmentEntry& segment,
                                                     std::uint64_t position);
 
@@ -32,6 +32,9 @@ class SegmentReader {
   BlockBuffer window_;
   std::uint64_t window_at_ = 0;  // in the file
   std::uint64_t window_bytes_ = 0;
+  // Behind the last batch.
+  std::uint64_t next_at_ = 0;
+  base::Offset next_offset_ = 0;
 };
 
 }  // namespace millrace::storage

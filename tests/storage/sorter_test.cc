@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "storage/segment_reader.h"
 #include "tests/storage/log_fixture.h"
 
 namespace millrace::storage {
@@ -244,7 +245,8 @@ TEST(Sorter, a_batch_whose_offset_has_rotted_is_refused) {
     at.settle();
   }
   at.sort();
-  const SegmentEntry segment = at.log->store().files().at(0).segments.at(0);
+  const SegmentFile file = at.log->store().files().at(0);
+  const SegmentEntry& segment = file.segments.at(0);
   const std::uint64_t second = segment.position + segment.bytes / 3;
   at.disk.flip_bit(segment_names(at).at(0), second + 7, 1);  // 10 becomes 8
   for (const auto& [offset, wanted] :
@@ -255,6 +257,10 @@ TEST(Sorter, a_batch_whose_offset_has_rotted_is_refused) {
     Log::Slice slice;
     EXPECT_EQ(at.read(1, cursor, slice), wanted) << offset;
   }
+  // Nor is it copied into another file.
+  SegmentReader reader(at.disk, file);
+  EXPECT_TRUE(reader.batch_at(segment, segment.position));
+  EXPECT_FALSE(reader.batch_at(segment, second));
 }
 
 TEST(Sorter, a_batch_beside_an_unreadable_block_is_read_after_one_within_it_was_refused) {
