@@ -2,8 +2,9 @@
 """kill -9 at random moments while `produce` runs, again and again.
 
 Each cycle feeds numbered lines to `produce --ack durable`, kills at a random moment, and reads the
-topic: every line that was reported as acknowledged is there, none twice, all in order. What is
-killed and what comes after differs:
+topic: every line that was reported as acknowledged is there, none twice, all in order. The
+journal is the smallest there can be, so that much of what is read has been sorted into segments,
+and that kills meet the sorter. What is killed and what comes after differs:
 
   data plane      under `up`, which starts it again; produce rides through
   both planes     the same, with the control plane
@@ -25,7 +26,9 @@ import node
 from node import Node
 
 LINES = 30_000
-CYCLES_PER_NODE = 50  # all their lines stay in the journal
+FILLING = "-" * 400  # of each line: three cycles or so fill half of the journal, which is sorted
+JOURNAL = "64MiB"
+CYCLES_PER_NODE = 25
 FEED_S = 0.6
 OUTAGE_TIMEOUT = "1s"
 KINDS = ("data plane", "both planes", "everything", "long outage")
@@ -57,11 +60,13 @@ class Feeder(threading.Thread):
 
 
 class KillLoop:
-    def __init__(self, up, seed):
+    def __init__(self, up, data, seed):
         self.up = up
+        self.data = data
         self.random = random.Random(seed)
         self.ends = []
         self.expected = []  # every line of the topic so far
+        self.sorting_cut = 0  # kills that met a segment file half written
 
     def pick_kind(self):
         kind = self.random.choice(KINDS)
@@ -87,7 +92,7 @@ class KillLoop:
         # Mostly from the first record on, so that the start-up of programs is not all that is hit.
         starts_late = self.random.random() < 0.8
         delay_s = self.random.uniform(0, FEED_S)
-        lines = [f"{number}.{line}" for line in range(LINES)]
+        lines = [f"{number}.{line}{FILLING}" for line in range(LINES)]
         pids = self.up.pids()
         timeout = OUTAGE_TIMEOUT if kind == KINDS[3] else f"{node.HANG_S}s"
         with self.up.spawn("produce", "t", "--ack", "durable", "--timeout", timeout, "-o", "json",
@@ -98,6 +103,7 @@ class KillLoop:
                 node.eventually(lambda: self.up.topic_end("t") > len(self.expected))
             time.sleep(delay_s)
             self.strike(kind, pids)
+            self.sorting_cut += len(self.files("segment.new"))
             said, complaint = producer.stdout.read(), producer.stderr.read()
             code = producer.wait(node.HANG_S)
             feeder.join(node.HANG_S)
@@ -115,10 +121,18 @@ class KillLoop:
         print(f"cycle {number}: {kind} after {delay_s * 1000:.0f} ms: {acknowledged} acknowledged,"
               f" {len(found)} there", flush=True)
 
+    def files(self, beginning):
+        return [name for _, _, names in os.walk(self.data)
+                for name in names if name.startswith(beginning)]
+
     def check_all(self):
         found = self.up.consume("t")
         assert found == self.expected, first_difference(found, self.expected)
         self.up.quiet_status()
+        segments = len(self.files("segment-"))
+        print(f"{len(found)} records, {segments} segment files, {self.sorting_cut} half written"
+              " when they were killed", flush=True)
+        assert segments > 0 or len(found) * len(FILLING) < 64 << 20, "nothing was sorted"
 
 
 def first_difference(found, wanted):
@@ -138,9 +152,9 @@ def main():
         for first in range(0, options.cycles, CYCLES_PER_NODE):
             data = os.path.join(directory, str(first))
             os.mkdir(data)
-            with Node(data, "--journal-size", "256MiB") as up:
+            with Node(data, "--journal-size", JOURNAL) as up:
                 up.ok("topic", "create", "t")
-                loop = KillLoop(up, options.seed + first)
+                loop = KillLoop(up, data, options.seed + first)
                 for number in range(first, min(first + CYCLES_PER_NODE, options.cycles)):
                     loop.cycle(number)
                 loop.check_all()
