@@ -24,7 +24,7 @@ Compactor::Compactor(const CompactorOptions& options, const JournalOptions& jour
 
 base::Result<bool> Compactor::step(std::uint64_t now_ns, std::int64_t wall_ms) {
   if (now_ns < retry_at_ns_) return false;
-  if (pace_.rests(now_ns, options_.is_paced ? rest_times : 0)) return false;
+  if (pace_.rests(now_ns, options_.is_paced && !is_in_a_hurry() ? rest_times : 0)) return false;
   auto worked = work(now_ns, wall_ms);
   if (worked) {
     if (*worked) pace_.works(now_ns);
@@ -39,7 +39,6 @@ base::Result<bool> Compactor::work(std::uint64_t now_ns, std::int64_t wall_ms) {
   if (!announcements_.tell()) return false;
   auto collected = collect();
   if (!collected || *collected) return collected;
-  if (job_ != nullptr && link_.is_disk_low.get() != 0) give_up();
   if (job_ != nullptr) {
     if (auto ran = run(wall_ms); !ran) return ran.error();
     return true;
@@ -109,7 +108,7 @@ void Compactor::give_up_surplus() {
 
 base::Result<bool> Compactor::plan() {
   const std::uint64_t change = link_.marks_changed.get() + store_.change_count();
-  if (change == planned_at_ || link_.is_disk_low.get() != 0) return false;
+  if (change == planned_at_) return false;
   planned_at_ = change;
   if (store_.files().empty()) return false;
   const Marks marks = read_marks(link_);
@@ -117,10 +116,19 @@ base::Result<bool> Compactor::plan() {
     return begin(job_of(partitions, marks));
   }
   const std::vector<Weight> weights = weigh(marks);
-  Files files = choose_merge(weights);
-  if (files.empty()) files = choose_half_empty(weights);
-  if (files.empty()) return false;
-  return begin(job_of(files, marks));
+  if (const Files files = choose_half_empty(weights); !files.empty()) {
+    auto job = job_of(files, marks);
+    job->makes_room = link_.is_disk_low.get() != 0;
+    return begin(std::move(job));
+  }
+  const Files files = choose_merge(weights);
+  return files.empty() ? false : begin(job_of(files, marks));
+}
+
+// There is not much room left for what it makes small.
+bool Compactor::is_in_a_hurry() const {
+  return job_ != nullptr && job_->makes_room &&
+         link_.spare_bytes.get() < 4 * options_.compacted_bytes_max;
 }
 
 bool Compactor::may_be_rewritten(const SegmentFile& file) const {
@@ -238,7 +246,7 @@ std::unique_ptr<Compactor::Job> Compactor::job_of(const Files& files, const Mark
 std::unique_ptr<Compactor::Job> Compactor::job_of(const std::set<std::uint32_t>& partitions,
                                                   const Marks& marks) const {
   auto job = std::make_unique<Job>();
-  job->by_key = true;
+  job->by_key = job->makes_room = true;
   std::uint64_t new_bytes = 0;
   for (const SegmentFile& file : store_.files()) {
     for (const SegmentEntry& segment : file.segments) {
@@ -256,24 +264,17 @@ std::unique_ptr<Compactor::Job> Compactor::job_of(const std::set<std::uint32_t>&
 }
 
 base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
-  std::uint64_t bytes = 0;
-  SegmentFileHeader identity{
-      .cluster_id = cluster_id_, .shard = base::raw(shard_), .number = 0, .from = ~0ULL, .to = 0};
+  job->identity = {.cluster_id = cluster_id_, .shard = base::raw(shard_), .from = ~0ULL};
   const SegmentFile* newest = nullptr;
   for (const SegmentReader& reader : job->readers) {
     const SegmentFile* file = store_.find(reader.file_number());
-    identity.from = std::min(identity.from, file->header.from);
-    identity.to = std::max(identity.to, file->header.to);
+    job->identity.from = std::min(job->identity.from, file->header.from);
+    job->identity.to = std::max(job->identity.to, file->header.to);
     if (newest == nullptr || newest->header.to < file->header.to) newest = file;
-  }
-  for (const Source& source : job->sources) bytes += source.segment.bytes;
-  if (bytes >= link_.spare_bytes.get()) {
-    planned_at_ = ~0ULL;
-    return false;
   }
   if (job->by_key) {
     // It has some partitions of that stretch, and does not stand for it.
-    identity.to = identity.from;
+    job->identity.to = job->identity.from;
   } else {
     auto meta = store_.read_meta(newest->file, newest->header);
     if (!meta) {
@@ -287,13 +288,37 @@ base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
   std::ranges::sort(job->sources, {}, [](const Source& source) {
     return std::pair(source.segment.partition, source.segment.first_offset);
   });
-  identity.number = store_.take_number();
-  job->writer = std::make_unique<SegmentWriter>(disk_, store_.journal_seed(), background_);
   job_ = std::move(job);
-  if (auto started = job_->writer->start(unfinished_rewrite_name, identity, bytes); !started) {
+  if (job_->by_key) begin_group();
+  return begin_file();
+}
+
+// For as many of the sources as there is room for, when they may be in several files. False when
+// there is room for none.
+base::Result<bool> Compactor::begin_file() {
+  const std::uint64_t room = job_->makes_room ? link_.usable_bytes.get() : link_.spare_bytes.get();
+  const std::uint64_t bytes_max =
+      job_->by_key ? std::min(room, options_.compacted_bytes_max) : room;
+  std::uint64_t bytes = 0;
+  job_->file_end = job_->next;
+  for (; job_->file_end < job_->sources.size(); ++job_->file_end) {
+    const std::uint64_t more = job_->sources[job_->file_end].segment.bytes;
+    const bool is_first_of_some = bytes == 0 && job_->by_key;
+    if (bytes + more > (is_first_of_some ? room : bytes_max)) break;
+    bytes += more;
+  }
+  const bool fits =
+      job_->by_key ? job_->file_end != job_->next : job_->file_end == job_->sources.size();
+  if (!fits) {
+    give_up();
+    return false;
+  }
+  job_->identity.number = store_.take_number();
+  job_->writer = std::make_unique<SegmentWriter>(disk_, store_.journal_seed(), background_);
+  if (auto started = job_->writer->start(unfinished_rewrite_name, job_->identity, bytes);
+      !started) {
     return started.error();
   }
-  if (job_->by_key) begin_group();
   return true;
 }
 
@@ -301,7 +326,7 @@ base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
 
 base::Result<void> Compactor::run(std::int64_t wall_ms) {
   for (std::uint64_t bytes = 0; bytes < bytes_per_step;) {
-    if (job_->next == job_->sources.size()) return finish();
+    if (job_->next >= job_->file_end) return finish();
     auto done = job_->is_mapping ? map_some() : write_some(wall_ms);
     if (!done) return done.error();
     bytes += *done;
@@ -442,14 +467,19 @@ base::Result<void> Compactor::finish() {
   auto file =
       job_->writer->finish(std::move(job_->known.partitions), std::move(job_->known.producers));
   if (!file) return file.error();
-  job_.reset();
+  job_->writer.reset();
   announcements_.add(*file);
   store_.add_rewritten(std::move(*file));
+  if (job_->next == job_->sources.size()) {
+    job_.reset();
+    return {};
+  }
+  if (auto begun = begin_file(); !begun) return begun.error();
   return {};
 }
 
 void Compactor::give_up() {
-  if (job_ != nullptr) job_->writer->abandon();
+  if (job_ != nullptr && job_->writer != nullptr) job_->writer->abandon();
   job_.reset();
   collected_at_ = planned_at_ = ~0ULL;
 }

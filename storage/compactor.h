@@ -37,7 +37,7 @@ struct CompactorOptions {
   std::uint32_t files_per_merge = 8;                // a power of two
   std::uint64_t file_bytes_max = 64ULL << 30;       // of what is merged
   std::uint64_t large_segment_bytes = 32ULL << 20;  // on average: a file of these is not merged
-  std::uint64_t compacted_bytes_max = 4ULL << 30;   // at once, by key
+  std::uint64_t compacted_bytes_max = 1ULL << 30;   // at once, and in one file, by key
   std::uint32_t keys_max = 1U << 21;                // of a partition, at once
   std::uint64_t bytes_max = ~0ULL;          // of segment files; beyond it the oldest one goes
   std::uint64_t interval_ns = 100'000'000;  // between two looks for work
@@ -66,10 +66,13 @@ class Compactor {
   };
   struct Job {
     bool by_key = false;
+    bool makes_room = false;      // and may use what else is kept free
     std::vector<Source> sources;  // by partition and offset
     std::vector<SegmentReader> readers;
-    Checkpoint known;  // by the newest of its files
     std::unique_ptr<SegmentWriter> writer;
+    SegmentFileHeader identity;
+    Checkpoint known;            // by the newest of its files
+    std::size_t file_end = 0;    // of sources, that go into the file at hand
     std::size_t next = 0;        // of sources
     std::uint64_t position = 0;  // in its file; 0: it has not been begun
     // By key: of the partition at hand.
@@ -99,8 +102,10 @@ class Compactor {
   Files choose_half_empty(const std::vector<Weight>& weights) const;
   std::set<std::uint32_t> choose_partitions(const Marks& marks) const;
   base::Result<bool> begin(std::unique_ptr<Job> job);
+  base::Result<bool> begin_file();
   std::unique_ptr<Job> job_of(const Files& files, const Marks& marks) const;
   std::unique_ptr<Job> job_of(const std::set<std::uint32_t>& partitions, const Marks& marks) const;
+  bool is_in_a_hurry() const;
   void add_source(Job& job, const SegmentFile& file, const SegmentEntry& segment) const;
 
   base::Result<void> run(std::int64_t wall_ms);

@@ -64,9 +64,13 @@ base::Result<void> Sorter::look_at_space(std::uint64_t now_ns) {
   }
   const std::uint64_t enough = link_.is_disk_low.get() != 0 ? reserve + reserve / 4 : reserve;
   link_.is_disk_low.set(space->free_bytes < enough ? 1 : 0);
+  const auto beyond = [&](std::uint64_t kept) {
+    return space->free_bytes - std::min(space->free_bytes, kept);
+  };
   may_write_ = space->free_bytes >= reserve / 2 + options_.pass_bytes;
   link_.free_bytes.set(space->free_bytes);
-  link_.spare_bytes.set(space->free_bytes - std::min(space->free_bytes, reserve));
+  link_.spare_bytes.set(beyond(reserve + reserve / 4));
+  link_.usable_bytes.set(beyond(reserve / 2 + options_.pass_bytes));
   std::uint64_t bytes = 0;
   for (const SegmentFile& file : store_.files()) bytes += file.header.file_bytes();
   link_.segment_bytes.set(bytes);

@@ -63,10 +63,11 @@ struct SorterLink {
   std::span<PartitionMark> marks;
   // Housekeeping's.
   base::Counter sorted_to;
-  base::Counter stuck;        // 1: it cannot give the journal room now
-  base::Counter is_disk_low;  // 1: nothing is to be appended
-  base::Counter free_bytes;   // of the device
-  base::Counter spare_bytes;  // of them, beyond what is kept free
+  base::Counter stuck;         // 1: it cannot give the journal room now
+  base::Counter is_disk_low;   // 1: nothing is to be appended
+  base::Counter free_bytes;    // of the device
+  base::Counter spare_bytes;   // of them, beyond what is kept free
+  base::Counter usable_bytes;  // and what may be used to make room
   base::Counter segment_files;
   base::Counter segment_bytes;
   // The scrubber's, which runs where the sorter does.

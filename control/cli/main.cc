@@ -183,6 +183,9 @@ void declare_produce(CLI::App& app, CommandLine& line) {
       ->add_option("--key-delimiter", to.key_delimiter,
                    "What stands between key and value of a line")
       ->type_name("TEXT");
+  produce->add_flag("--tombstones", to.tombstones,
+                    "A key with nothing behind it is a record without a value, which deletes the "
+                    "key where a topic is compacted");
   produce->add_option("--file", to.file, "Send this whole file as one record")->type_name("FILE");
   produce->add_option("--partition", to.partition, "Instead of by key or in turn")
       ->check(CLI::Range(0, 9999))

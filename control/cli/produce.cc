@@ -91,10 +91,11 @@ class Produce {
   }
 
   int offer(const void* key, std::size_t key_bytes, std::string_view value) {
+    const bool is_tombstone = options_.tombstones && key != nullptr && value.empty();
+    const char* bytes = is_tombstone ? nullptr : value.data() == nullptr ? "" : value.data();
     std::uint64_t give_up_ns = 0;
     for (;;) {
-      const std::int64_t sequence = mr_offer(
-          producer_, key, key_bytes, value.data() == nullptr ? "" : value.data(), value.size());
+      const std::int64_t sequence = mr_offer(producer_, key, key_bytes, bytes, value.size());
       if (sequence >= 0) {
         if (sent_ == 0) first_sequence_ = sequence;
         break;

@@ -91,6 +91,7 @@ struct ProduceOptions {
   std::int32_t partition = -1;  // -1: by key, or in turn
   std::int64_t producer_id = -1;
   bool no_create = false;
+  bool tombstones = false;       // a key without a value deletes it
   std::uint64_t timeout_ns = 0;  // of `timeout`
 };
 int run_produce(const ProduceOptions& options, const Globals& globals);

@@ -107,6 +107,62 @@ def a_node_keeps_to_its_size(directory):
 
 
 @case
+def of_each_key_the_last_record_stays(directory):
+    keys = 500
+
+    def keyed(first, count):
+        return "".join(f"key-{number % keys}={number}:".ljust(LINE_BYTES - 1, "x") + "\n"
+                       for number in range(first, first + count))
+
+    def filler(up):
+        # What is still in the journal is not compacted.
+        run = produce(up, "other", 0, 60_000)
+        assert run.returncode == 0, run.stderr
+
+    with small_disk(directory, 320) as disk:
+        with Node(disk) as up:
+            up.ok("topic", "create", "t", "--compact", "1s")
+            up.ok("topic", "create", "other", "--retention-size", "10MiB")
+            assert "1s" in up.ok("topic", "describe", "t")
+            total = 400_000  # more than the disk has room for
+            for first in range(0, total, 50_000):
+                run = up.run("produce", "t", "--key-delimiter", "=",
+                             stdin=keyed(first, 50_000))
+                assert run.returncode == 0, run.stderr
+            gone = range(0, keys, 2)
+            run = up.run("produce", "t", "--key-delimiter", "=", "--tombstones",
+                         stdin="".join(f"key-{number}=\n" for number in gone))
+            assert run.returncode == 0, run.stderr
+
+            def records():
+                lines_read = up.consume("t", "--key-delimiter", "=")
+                return [line.split("=", 1) for line in lines_read]
+
+            def is_compacted():
+                filler(up)
+                return len(records()) < 3 * keys
+            assert eventually(is_compacted), len(records())
+            for _ in range(2):
+                found = records()
+                last = dict(found)
+                assert len(found) < 3 * keys, len(found)
+                for key in range(keys):
+                    value = last.get(f"key-{key}", "")
+                    if key in gone:
+                        assert value == "", (key, value)
+                    else:
+                        assert int(value.split(":")[0]) == total - keys + key, (key, value)
+                at = offsets(up, "t")
+                assert (at["log_start"], at["log_end"]) == (0, total + len(gone)), at
+                up.kill_all()
+                up.start()
+            up.ok("topic", "alter", "t", "--compact", "off")
+            assert up.run("produce", "t", "--key-delimiter", "=",
+                          stdin="key-1=a\nkey-1=b\n").returncode == 0
+            assert records()[-2:] == [["key-1", "a"], ["key-1", "b"]]
+
+
+@case
 def trimmed_records_stay_away(directory):
     with Node(directory) as up:
         assert produce(up, "t", 0, 1000).returncode == 0

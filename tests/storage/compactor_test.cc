@@ -409,6 +409,45 @@ TEST(CompactorByKey, more_keys_than_there_is_memory_for_are_done_bit_by_bit) {
   EXPECT_LT(at.records_from(0).size(), at.all.size());
 }
 
+TEST(CompactorByKey, what_is_much_is_written_in_several_files) {
+  LogOptions options = compacting_options();
+  options.compactor.compacted_bytes_max = 10'000;
+  KeyedFixture at(options);
+  std::mt19937_64 random(6);
+  for (int file = 0; file < 30; ++file) {
+    for (int i = 0; i < 10; ++i) at.add(some_records(random, 400));
+    at.sort();
+    const auto found = at.records_from(0);
+    for (const auto& [offset, record] : at.last()) ASSERT_TRUE(found.contains(offset)) << offset;
+  }
+  EXPECT_LT(at.records_from(0).size(), at.all.size() * 3 / 4);
+  at.reopen();
+  const auto found = at.records_from(0);
+  for (const auto& [offset, record] : at.last()) ASSERT_TRUE(found.contains(offset)) << offset;
+}
+
+TEST(CompactorByKey, makes_room_on_a_disk_that_is_low) {
+  LogOptions options = compacting_options();
+  options.sorter.reserve_bytes = 20 * base::mib;
+  KeyedFixture at(options);
+  at.log->set_retention(at.slot(at.id), {});
+  for (int i = 0; i < 40; ++i) at.add({{.key = "a", .value = std::string(400'000, 'x')}});
+  at.sort();
+  std::uint64_t used = 0;
+  const std::vector<std::string> names = at.disk.list().value();
+  for (const std::string& name : names) used += at.disk.size(at.disk.open(name).value()).value();
+  at.disk.set_capacity(used + 19 * base::mib);
+  at.now_ns += 1'000'000'000;
+  at.sort();
+  ASSERT_TRUE(at.log->is_disk_low());
+  at.keep_last();
+  at.sort();
+  at.now_ns += 1'000'000'000;
+  at.sort();
+  EXPECT_FALSE(at.log->is_disk_low());
+  at.expect_records(at.last());
+}
+
 TEST(CompactorByKey, a_crash_at_any_step_loses_no_key) {
   bool finished = false;
   for (int steps = 1; !finished; ++steps) {
