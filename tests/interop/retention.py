@@ -138,6 +138,10 @@ def of_each_key_the_last_record_stays(directory):
                 lines_read = up.consume("t", "--key-delimiter", "=")
                 return [line.split("=", 1) for line in lines_read]
 
+            started = up.json("topic", "describe", "t")["created"].split(".")[0] + "Z"
+            from_time = up.ok("consume", "t", "--from", started, "--exit-at-end").splitlines()
+            assert f"{total - 1}:" in "".join(from_time[-2 * keys:]), from_time[-1:]
+
             def is_compacted():
                 filler(up)
                 return len(records()) < 3 * keys

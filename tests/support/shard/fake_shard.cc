@@ -142,9 +142,11 @@ const FakeShard::StoredBatch* FakeShard::find(const Partition& partition, base::
   const auto after = std::upper_bound(
       partition.log.begin(), partition.log.end(), offset,
       [](base::Offset at, const StoredBatch& batch) { return at < batch.base_offset; });
-  if (after == partition.log.begin()) return nullptr;
-  const StoredBatch& batch = *std::prev(after);
-  return offset < batch.base_offset + batch.record_count ? &batch : nullptr;
+  if (after != partition.log.begin()) {
+    const StoredBatch& batch = *std::prev(after);
+    if (offset < batch.base_offset + batch.record_count) return &batch;
+  }
+  return after != partition.log.end() ? &*after : nullptr;
 }
 
 void FakeShard::read(const Command& command) {
@@ -154,9 +156,11 @@ void FakeShard::read(const Command& command) {
   event.skip_bytes = command.skip_bytes;
   const Partition& partition = at(command.partition);
   const StoredBatch* batch = find(partition, command.offset);
-  if (batch == nullptr || command.offset < partition.log_start) {
+  if (batch == nullptr || command.offset < partition.log_start ||
+      batch->bytes.size() <= command.skip_bytes) {
     event.status = Status::offset_out_of_range;
   } else {
+    event.offset = batch->base_offset;
     const auto all = static_cast<std::uint32_t>(batch->bytes.size());
     event.bytes = batch->bytes.data() + command.skip_bytes;
     event.byte_count = std::min(command.byte_count, all - command.skip_bytes);
@@ -201,7 +205,9 @@ void FakeShard::push(std::uint32_t id, Subscription& subscription) {
     const StoredBatch* batch = find(partition, subscription.offset);
     if (batch == nullptr) return;
     const auto all = static_cast<std::uint32_t>(batch->bytes.size());
-    event.asked_offset = event.offset = batch->base_offset;
+    event.offset = batch->base_offset;
+    event.asked_offset = std::min(subscription.offset, batch->base_offset);
+    if (batch->bytes.size() <= subscription.skip_bytes) subscription.skip_bytes = 0;
     event.skip_bytes = subscription.skip_bytes;
     event.bytes = batch->bytes.data() + subscription.skip_bytes;
     event.byte_count =
@@ -239,6 +245,19 @@ bool FakeShard::next_event(Event& event) {
 const std::deque<FakeShard::StoredBatch>& FakeShard::log(std::uint16_t partition_index,
                                                          std::string_view topic) const {
   return partitions_[topics_.find(topic)->second.first_partition + partition_index].log;
+}
+
+void FakeShard::compact(std::uint16_t partition_index, base::Offset base_offset,
+                        std::vector<std::byte> bytes) {
+  Partition& partition = partitions_[topics_.find("t")->second.first_partition + partition_index];
+  const auto at = std::ranges::find(partition.log, base_offset, &StoredBatch::base_offset);
+  CHECK(at != partition.log.end());
+  if (bytes.empty()) {
+    partition.log.erase(at);
+  } else {
+    storage::stamp_batch(bytes.data(), base_offset, 0);
+    at->bytes = std::move(bytes);
+  }
 }
 
 void FakeShard::trim(std::uint16_t partition_index, base::Offset log_start,

@@ -41,6 +41,9 @@ class FakeShard {
                                      std::string_view topic = "t") const;
   // Forgets everything below: readers of it are told offset_out_of_range.
   void trim(std::uint16_t partition_index, base::Offset log_start, std::string_view topic = "t");
+  // What compaction makes of the batch at the offset: another one of as many offsets, or none.
+  void compact(std::uint16_t partition_index, base::Offset base_offset,
+               std::vector<std::byte> bytes);
   void delete_topic(std::string_view name);
 
   // The next append is refused with this, whatever is in it.

@@ -366,6 +366,71 @@ TEST(NativeSessions, few_buffers_and_short_ranges_only_slow_a_subscriber_down) {
   EXPECT_EQ(peer.delivered[29].base_offset, 29);
 }
 
+// The node has the batch, and is about to push it.
+void subscribe_and_publish_one(World& world, Peer& peer) {
+  ASSERT_TRUE(world.connect(peer));
+  peer.subscribe(native::StartAt::earliest);
+  ASSERT_TRUE(world.run_until([&] { return peer.subscribed.size() == 1; }));
+  world.run(2);
+  peer.publish(make_batch(100, 0, 1, 10), 1);
+  for (Bytes& packet : peer.step(world.now_ns)) world.node.receive(peer.at(), packet, world.now_ns);
+}
+
+TEST(NativeSessions, offsets_that_compaction_took_are_passed) {
+  World world(4, 3);
+  Peer& peer = world.add_peer();
+  ASSERT_TRUE(world.connect(peer));
+  for (int i = 0; i < 20; ++i) peer.publish(make_batch(100, i, 1, 3000), 1);
+  ASSERT_TRUE(world.run_until([&] { return world.memory(peer) == 20; }));
+  for (base::Offset offset = 0; offset < 20; ++offset) {
+    if (offset % 5 != 3) world.shard.compact(0, offset, {});
+  }
+  peer.subscribe(native::StartAt::earliest);
+  ASSERT_TRUE(world.run_until([&] { return peer.delivered.size() == 4; }));
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(peer.delivered[i].base_offset, static_cast<base::Offset>(5 * i + 3));
+  }
+  peer.publish(make_batch(100, 20, 1, 10), 1);  // behind the gap at the end
+  ASSERT_TRUE(world.run_until([&] { return peer.delivered.size() == 5; }));
+  EXPECT_EQ(peer.delivered[4].base_offset, 20);
+}
+
+TEST(NativeSessions, a_batch_that_compaction_changed_is_sent_from_its_beginning) {
+  for (const std::uint32_t left_bytes : {30U, 15'000U}) {
+    World world;
+    world.shard.set_range_bytes_max(2000);
+    world.node.packets_per_turn = 3;
+    Peer& peer = world.add_peer();
+    peer.push_credit = 5;
+    ASSERT_TRUE(world.connect(peer));
+    peer.publish(make_batch(100, 0, 1, 20'000), 1);
+    ASSERT_TRUE(world.run_until([&] { return world.memory(peer) == 1; }));
+    peer.subscribe(native::StartAt::earliest);
+    ASSERT_TRUE(world.run_until([&] { return world.shard.subscription_count() == 1; }));
+    world.run(4);
+    ASSERT_TRUE(peer.delivered.empty());
+    const Bytes left = make_batch(100, 0, 1, left_bytes);
+    world.shard.compact(0, 0, left);
+    ASSERT_TRUE(world.run_until([&] { return peer.delivered.size() == 1; }, 1000)) << left_bytes;
+    EXPECT_EQ(storage::check_batch(peer.delivered[0].bytes), storage::BatchFault::none);
+    EXPECT_EQ(peer.delivered[0].bytes.size(), left.size());
+  }
+}
+
+TEST(NativeSessions, a_lost_push_whose_batch_compaction_changed_ends_the_subscription) {
+  for (const std::uint32_t left_bytes : {0U, 5U, 20U}) {
+    World world;
+    Peer& peer = world.add_peer();
+    ASSERT_NO_FATAL_FAILURE(subscribe_and_publish_one(world, peer));
+    world.node.turn(world.now_ns);  // pushed, and lost
+    world.shard.compact(0, 0, left_bytes == 0 ? Bytes() : make_batch(100, 0, 1, left_bytes));
+    peer.publish(make_batch(100, 1, 1, 10), 1);
+    ASSERT_TRUE(world.run_until([&] { return peer.gone.size() == 1; }, 1000)) << left_bytes;
+    EXPECT_EQ(peer.gone[peer.subscribed[0].subscription], Status::offset_out_of_range);
+    EXPECT_TRUE(peer.delivered.empty());
+  }
+}
+
 TEST(NativeSessions, random_truncated_and_replayed_packets_are_each_counted_under_one_reason) {
   World world(1);
   Peer& peer = world.add_peer();
@@ -402,16 +467,6 @@ TEST(NativeSessions, random_truncated_and_replayed_packets_are_each_counted_unde
         DropReason::outside_window}) {
     EXPECT_GT(world.node.dropped(reason), 0U) << static_cast<int>(reason);
   }
-}
-
-// The node has the batch, and is about to push it.
-void subscribe_and_publish_one(World& world, Peer& peer) {
-  ASSERT_TRUE(world.connect(peer));
-  peer.subscribe(native::StartAt::earliest);
-  ASSERT_TRUE(world.run_until([&] { return peer.subscribed.size() == 1; }));
-  world.run(2);
-  peer.publish(make_batch(100, 0, 1, 10), 1);
-  for (Bytes& packet : peer.step(world.now_ns)) world.node.receive(peer.at(), packet, world.now_ns);
 }
 
 TEST(NativeSessions, a_lost_push_whose_bytes_left_the_log_ends_the_subscription) {
