@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "dataplane/base/check.h"
 #include "dataplane/base/units.h"
@@ -26,6 +28,8 @@ constexpr std::uint64_t cancel_token = 1ULL << 33;  // the answer to a cancel; n
 constexpr std::uint32_t reap_max = 2 * burst_max;   // a burst in, a burst out
 constexpr std::uint32_t close_waits_max = 100;
 constexpr std::uint64_t close_wait_ns = 10 * base::ms_ns;
+constexpr std::uint32_t bind_waits_max = 40;
+constexpr std::uint64_t bind_wait_ns = 50 * base::ms_ns;
 
 // Before the payload in each receive buffer: the kernel's io_uring_recvmsg_out, then the address.
 constexpr std::uint32_t rx_before_bytes = sizeof(io_uring_recvmsg_out) + sizeof(sockaddr_in);
@@ -35,6 +39,16 @@ static_assert(rx_before_bytes == 32);
 // skb_shared_info (about 512 bytes), and the sk_buff (about 256).
 constexpr std::uint32_t socket_charge_bytes(std::uint32_t payload_bytes) {
   return std::bit_ceil(payload_bytes + 512) + 256;
+}
+
+// A program that was killed keeps its port until the kernel has ended what its ring had in flight.
+// Returns an errno, or 0.
+int bind_patiently(int fd, const sockaddr_in& address) {
+  for (std::uint32_t waits = 0;; ++waits) {
+    if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return 0;
+    if (errno != EADDRINUSE || waits == bind_waits_max) return errno;
+    std::this_thread::sleep_for(std::chrono::nanoseconds(bind_wait_ns));
+  }
 }
 
 std::string dotted(std::uint32_t ipv4) {
@@ -304,8 +318,8 @@ Result<void> KernelUdpPort::open_socket(const KernelUdpOptions& options, std::ui
     setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
   }
   sockaddr_in address = socket_address(options.ipv4, local_port);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return bind_error(options.ipv4, local_port, errno);
+  if (const int cause = bind_patiently(fd, address); cause != 0) {
+    return bind_error(options.ipv4, local_port, cause);
   }
   if (options.connect_to) {
     const auto to = socket_address(options.connect_to->ipv4, options.connect_to->udp_port);

@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "dataplane/base/units.h"
@@ -294,6 +296,24 @@ TEST_F(KernelUdpPortTest, a_port_in_use_is_an_error_that_names_it_and_the_fix) {
   const std::string message(second.error().message());
   EXPECT_NE(message.find("127.0.0.1:" + std::to_string(first->local_port())), std::string::npos);
   EXPECT_NE(message.find("--port-offset"), std::string::npos);
+}
+
+TEST_F(KernelUdpPortTest, a_port_that_its_last_owner_is_about_to_leave_is_waited_for) {
+  const int owner = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(loopback);
+  socklen_t bytes = sizeof address;
+  ASSERT_EQ(bind(owner, reinterpret_cast<sockaddr*>(&address), bytes), 0);
+  ASSERT_EQ(getsockname(owner, reinterpret_cast<sockaddr*>(&address), &bytes), 0);
+  std::thread leaves([owner] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    close(owner);
+  });
+  const auto port =
+      KernelUdpPort::create(*uring_, {.ipv4 = loopback, .local_ports = {ntohs(address.sin_port)}});
+  leaves.join();
+  EXPECT_TRUE(port.has_value());
 }
 
 TEST_F(KernelUdpPortTest, an_address_of_another_host_is_an_error_that_says_so) {
