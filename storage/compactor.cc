@@ -43,7 +43,7 @@ base::Result<bool> Compactor::work(std::uint64_t now_ns, std::int64_t wall_ms) {
     if (auto ran = run(wall_ms); !ran) return ran.error();
     return true;
   }
-  if (now_ns < look_at_ns_) return false;
+  if (!options_.rewrites || now_ns < look_at_ns_) return false;
   look_at_ns_ = now_ns + options_.interval_ns;
   return plan();
 }

@@ -34,6 +34,7 @@
 namespace millrace::storage {
 
 struct CompactorOptions {
+  bool rewrites = true;                             // otherwise files only go
   std::uint32_t files_per_merge = 8;                // a power of two
   std::uint64_t file_bytes_max = 64ULL << 30;       // of what is merged
   std::uint64_t large_segment_bytes = 32ULL << 20;  // on average: a file of these is not merged

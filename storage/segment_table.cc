@@ -18,7 +18,9 @@ std::optional<std::uint64_t> SegmentTable::put(List& list, const Segment& segmen
   // What it replaced may have left room on either side of its place.
   const std::uint32_t next = id == none ? list.first : nodes_[id].next;
   const bool is_full = id == none || nodes_[id].count == segments_per_node;
-  if (is_full && next != none && nodes_[next].count < segments_per_node) {
+  const bool is_between =
+      id == none || nodes_[id].segments[nodes_[id].count - 1].first_offset < segment.first_offset;
+  if (is_full && is_between && next != none && nodes_[next].count < segments_per_node) {
     id = next;
   } else if (is_full) {
     if (free_nodes_ == 0) return {};

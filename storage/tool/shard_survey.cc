@@ -397,6 +397,7 @@ LogOptions log_options_of(const Superblock& superblock) {
   options.has_sorter = true;
   options.sorter.pass_bytes = options.journal.tail_bytes;
   options.sorter.start_bytes = 1;
+  options.compactor.rewrites = false;
   return options;
 }
 

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 #include <random>
+#include <vector>
 
 namespace millrace::storage {
 namespace {
@@ -90,6 +93,23 @@ TEST_F(SegmentTableTest, is_what_was_put_and_not_replaced_or_dropped) {
     ASSERT_EQ(found->end_offset, one->second);
   }
   table_.clear(list_);
+  EXPECT_EQ(table_.free_nodes(), nodes_max);
+}
+
+TEST_F(SegmentTableTest, any_order_will_do) {
+  std::mt19937 random(9);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<base::Offset> order(100);
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::shuffle(order, random);
+    for (const base::Offset at : order) ASSERT_TRUE(table_.put(list_, segment(at, at + 1)));
+    for (base::Offset at = 0; at < 100; ++at) {
+      const Segment* found = table_.find_offset(list_, at);
+      ASSERT_NE(found, nullptr) << at;
+      ASSERT_EQ(found->first_offset, at);
+    }
+    EXPECT_EQ(table_.clear(list_), 100U);
+  }
   EXPECT_EQ(table_.free_nodes(), nodes_max);
 }
 

@@ -65,6 +65,22 @@ TEST(ShardRepair, a_lost_batch_of_a_segment_is_passed_over_once_it_is_accepted) 
   EXPECT_EQ(read_all(at, 1).size(), 450U);
 }
 
+TEST(ShardRepair, files_that_a_node_would_merge_are_left_as_they_are) {
+  SurveyFixture at;
+  for (int i = 0; i < 12; ++i) {
+    at.append_durably(1, 3000);
+    at.sort();
+  }
+  at.append_durably(1, 3000);
+  at.shut();
+  const std::string name = segment_file_name(4);
+  at.disk.flip_bit(name, at.place_in(name, at.written[1][3]) + 300, 2);
+  accept(at);
+  EXPECT_TRUE(at.disk.exists(segment_file_name(1)));
+  at.open();
+  expect_all_but(at, 1, 3);
+}
+
 TEST(ShardRepair, a_lost_batch_of_the_journal_is_passed_over_once_it_is_accepted) {
   SurveyFixture at;
   at.fill_both();
