@@ -163,6 +163,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     bool distrusts_index = false;
     base::Offset gap_from = -1;      // it stands behind offsets without a record; -1: it does not
     std::int64_t from_ms = no_time;  // still to be looked up: the first batch at or past it
+
+    // Its reader has had what lies before.
+    base::Offset asked_offset() const { return gap_from < 0 ? offset : gap_from; }
   };
   static constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
   struct Slice {

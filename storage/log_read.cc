@@ -86,7 +86,7 @@ void Log::fill(Slice& slice, const Cursor& cursor, const std::byte* batch,
   slice.byte_count = std::min(batch_bytes - cursor.skip_bytes, max_bytes);
   slice.skip_bytes = cursor.skip_bytes;
   slice.batch_bytes = batch_bytes;
-  slice.asked_offset = cursor.gap_from < 0 ? cursor.offset : cursor.gap_from;
+  slice.asked_offset = cursor.asked_offset();
   slice.base_offset = cursor.offset;
   slice.end_offset = BatchView(batch).last_offset() + 1;
 }

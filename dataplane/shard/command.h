@@ -78,7 +78,9 @@ enum class EventKind : std::uint8_t {
   durable,     // per shard, to every core: all up to `position` is on the device
   batch,       // answers read, and comes by itself to a subscription with credit
   subscribed,  // answers subscribe
-  ended,       // the partition of a stream or subscription is gone (topic deleted, damage found)
+  ended,       // of a stream or subscription: its partition is gone, and so is the subscription; or
+               // at `offset` nothing can be read (partition_damaged, offset_out_of_range), and it
+               // stays, without credit, until it is closed: ranges before may have been forgotten
 };
 
 struct Event {
@@ -90,7 +92,8 @@ struct Event {
   base::PartitionId partition{};
   std::uint32_t byte_count = 0;      // batch: bytes here
   const std::byte* bytes = nullptr;  // batch: a range of the batch that starts at skip_bytes
-  base::Offset offset = 0;   // opened: log start; appended, batch: base offset; subscribed: cursor
+  base::Offset offset =
+      0;  // opened: log start; appended, batch: base offset; subscribed: cursor; ended
   base::Offset log_end = 0;  // opened, subscribed, batch: next offset to be given
   base::Position position =
       0;  // appended: durable once the shard's durable position is at or past it; durable

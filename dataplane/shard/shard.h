@@ -82,7 +82,9 @@ class Shard {
   Status append_obstacle(std::uint32_t slot) const;
   Event answer(const Command& command, EventKind kind, Status status) const;
   Event describe(const Slice& slice, std::uint32_t slot) const;
+  void tell_end(std::uint32_t index, Status status);
   void end_subscription(std::uint32_t index, Status status);
+  Event end_of(std::uint32_t index, Status status);
   bool announce_durable();
   void forget_removed();
   std::uint32_t push_to(std::uint32_t index, std::uint32_t slices_left);

@@ -207,7 +207,12 @@ void Shard<LogT, OutboxT>::handle_subscribe(const Command& command) {
 template <class LogT, class OutboxT>
 void Shard<LogT, OutboxT>::handle_credit(const Command& command) {
   const std::uint32_t index = subscriptions_.index_of(command.subscription);
-  if (index == Pool::none) return;
+  if (index == Pool::none) {  // its partition went, and there was no room to say so
+    Event event = answer(command, EventKind::ended, Status::unknown_topic);
+    event.subscription = command.subscription;
+    outbox_.push(command.core, event);
+    return;
+  }
   auto& subscription = subscriptions_[index];
   if (subscription.session != command.session || subscription.core != command.core) return;
   if (subscription.cursor.offset != command.offset ||
@@ -288,10 +293,10 @@ std::uint32_t Shard<LogT, OutboxT>::push_to(std::uint32_t index, std::uint32_t s
         subscriptions_.move_to(index, Pool::Queue::cold);
         return used + 1;
       case ReadStatus::out_of_range:
-        end_subscription(index, Status::offset_out_of_range);
+        tell_end(index, Status::offset_out_of_range);
         return used + 1;
       case ReadStatus::damaged:
-        end_subscription(index, Status::partition_damaged);
+        tell_end(index, Status::partition_damaged);
         return used + 1;
     }
     Event event = describe(slice, subscription.slot);
@@ -310,8 +315,27 @@ std::uint32_t Shard<LogT, OutboxT>::push_to(std::uint32_t index, std::uint32_t s
   return slices_max;
 }
 
+// The subscription stays until it is closed: its requester may have forgotten some of what was
+// pushed before, and then gives credit from there again.
+template <class LogT, class OutboxT>
+void Shard<LogT, OutboxT>::tell_end(std::uint32_t index, Status status) {
+  auto& subscription = subscriptions_[index];
+  outbox_.push(subscription.core, end_of(index, status));
+  subscription.credit_bytes = 0;
+  subscriptions_.move_to(index, Pool::Queue::idle);
+}
+
 template <class LogT, class OutboxT>
 void Shard<LogT, OutboxT>::end_subscription(std::uint32_t index, Status status) {
+  const base::CoreId core = subscriptions_[index].core;
+  // When several end together and the ring is full, the requester learns it from its next credit,
+  // which finds no subscription.
+  if (outbox_.has_room(core)) outbox_.push(core, end_of(index, status));
+  subscriptions_.remove(index);
+}
+
+template <class LogT, class OutboxT>
+Event Shard<LogT, OutboxT>::end_of(std::uint32_t index, Status status) {
   const auto& subscription = subscriptions_[index];
   Event event;
   event.kind = EventKind::ended;
@@ -322,11 +346,8 @@ void Shard<LogT, OutboxT>::end_subscription(std::uint32_t index, Status status) 
   event.protocol = subscription.protocol;
   event.partition = log_.partition(subscription.slot).id;
   event.subscription = subscriptions_.id_of(index);
-  event.offset = subscription.cursor.offset;
-  // Room was seen for one; when several end together and the ring is full, the requester learns it
-  // from its next credit, which finds no subscription.
-  if (outbox_.has_room(subscription.core)) outbox_.push(subscription.core, event);
-  subscriptions_.remove(index);
+  event.offset = subscription.cursor.asked_offset();
+  return event;
 }
 
 template <class LogT, class OutboxT>

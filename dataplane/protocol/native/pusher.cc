@@ -39,10 +39,7 @@ void Pusher::on_batch(const shard::Event& event, std::uint64_t now_ns, protocol:
       subscription->at_shard != event.subscription) {
     return;
   }
-  if (event.status != shard::Status::ok) {
-    end(*subscription, static_cast<Status>(event.status));
-    return;
-  }
+  CHECK(event.status == shard::Status::ok);
   CHECK(event.byte_count != 0 && event.skip_bytes <= event.batch_bytes);
   CHECK(event.byte_count <= event.batch_bytes - event.skip_bytes);
   subscription->log_end = std::max(subscription->log_end, event.log_end);
@@ -52,7 +49,6 @@ void Pusher::on_batch(const shard::Event& event, std::uint64_t now_ns, protocol:
     subscription->skip_bytes = 0;
     subscription->granted_bytes = 0;
     tables_.mark_wanting(*subscription);
-    tables_.want_service(tables_.session_of(*subscription));
     return;
   }
   push(tables_.session_of(*subscription), *subscription, event, now_ns, effects);
@@ -204,12 +200,7 @@ void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
       // By a packet of its own, too: the one that was to be repaired may have arrived after all.
       end(*subscription, static_cast<Status>(status));
       tables_.want_service(*session);
-      effects.commands.push({.kind = shard::CommandKind::close,
-                             .core = tables_.options.core,
-                             .session = session->id,
-                             .stream = subscription->id,
-                             .partition = subscription->partition,
-                             .subscription = subscription->at_shard});
+      close_at_shard(*subscription, effects);
     }
     if (!send_gone(*session, event.token, flag_repair, effects)) {
       session->send.return_repair(event.token);
@@ -233,11 +224,30 @@ void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
   commit_packet(*session, effects, *packet, push_overhead_bytes + sent.bytes);
 }
 
-void Pusher::on_ended(const shard::Event& event) {
+void Pusher::on_ended(const shard::Event& event, protocol::Effects& effects) {
   Subscription* subscription = tables_.subscriptions.find(event.stream);
-  if (subscription == nullptr || subscription->state != SubscriptionState::active) return;
+  if (subscription == nullptr || subscription->state != SubscriptionState::active ||
+      subscription->at_shard != event.subscription) {
+    return;
+  }
+  const bool is_met_there = event.status == shard::Status::partition_damaged ||
+                            event.status == shard::Status::offset_out_of_range;
+  if (is_met_there) {
+    // What lies before it was pushed, and there may have been no room to send it.
+    if (event.offset > subscription->offset) return tables_.mark_wanting(*subscription);
+    close_at_shard(*subscription, effects);
+  }
   end(*subscription, event.status == shard::Status::ok ? Status::partition_gone
                                                        : static_cast<Status>(event.status));
+}
+
+void Pusher::close_at_shard(const Subscription& subscription, protocol::Effects& effects) {
+  effects.commands.push({.kind = shard::CommandKind::close,
+                         .core = tables_.options.core,
+                         .session = tables_.session_of(subscription).id,
+                         .stream = subscription.id,
+                         .partition = subscription.partition,
+                         .subscription = subscription.at_shard});
 }
 
 void Pusher::end(Subscription& subscription, Status status) {

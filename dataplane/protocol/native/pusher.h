@@ -16,9 +16,9 @@ class Pusher {
  public:
   explicit Pusher(Tables& tables) : tables_(tables) {}
 
-  // Adds at most one command.
+  // Each adds at most one command.
   void on_batch(const shard::Event& event, std::uint64_t now_ns, protocol::Effects& effects);
-  void on_ended(const shard::Event& event);
+  void on_ended(const shard::Event& event, protocol::Effects& effects);
   // Sends, at the end of a turn. False when buffers or command slots ran out.
   bool send_repairs(Session& session, std::uint64_t now_ns, protocol::Effects& effects);
   bool grant_credit(Session& session, std::uint64_t now_ns, protocol::Effects& effects);
@@ -31,6 +31,7 @@ class Pusher {
   void on_repair(const shard::Event& event, protocol::Effects& effects);
   bool send_gone(Session& session, std::uint64_t pkt_seq, std::uint16_t header_flags,
                  protocol::Effects& effects);
+  void close_at_shard(const Subscription& subscription, protocol::Effects& effects);
   void end(Subscription& subscription, Status status);
 
   Tables& tables_;

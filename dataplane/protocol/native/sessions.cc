@@ -147,7 +147,7 @@ void Sessions::encode_reply(const shard::Event& event, std::uint64_t now_ns,
       return;
     case shard::EventKind::ended:
       if (event.subscription != 0) {
-        pusher_.on_ended(event);
+        pusher_.on_ended(event, effects);
       } else if (Stream* stream = tables_.streams.find(event.stream);
                  stream != nullptr &&
                  (stream->state == StreamState::open || stream->state == StreamState::refused)) {

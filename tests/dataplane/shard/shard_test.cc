@@ -365,7 +365,6 @@ TEST(Shard, credit_from_an_earlier_place_sends_from_there_again) {
   ASSERT_TRUE(ended.has_value());
   EXPECT_EQ(ended->status, Status::offset_out_of_range);
   EXPECT_EQ(ended->subscription, id);
-  EXPECT_EQ(at.shard->subscription_count(), 0U);
 }
 
 TEST(Shard, a_waiting_subscription_gets_what_is_appended_in_the_same_turn) {
@@ -476,6 +475,23 @@ TEST(Shard, a_damaged_partition_refuses_appends_and_ends_readers_at_the_hole) {
   ASSERT_TRUE(ended.has_value());
   EXPECT_EQ(ended->status, Status::partition_damaged);
   EXPECT_EQ(ended->offset, 1);
+  // Whoever had to forget the sound batch asks again, and is told again.
+  at.credit(id, plenty, 0);
+  EXPECT_EQ(at.receive(id), (std::vector<Bytes>{at.written[0]}));
+  EXPECT_TRUE(at.outbox.take(EventKind::ended).has_value());
+  at.close(id);
+  EXPECT_EQ(at.shard->subscription_count(), 0U);
+}
+
+TEST(Shard, credit_for_a_subscription_that_is_no_more_is_answered_by_its_end) {
+  ShardFixture at;
+  const std::uint32_t id = at.subscribe(StartAt::earliest).subscription;
+  at.close(id);
+  at.credit(id, plenty, 0);
+  const auto ended = at.outbox.take(EventKind::ended);
+  ASSERT_TRUE(ended.has_value());
+  EXPECT_EQ(ended->status, Status::unknown_topic);
+  EXPECT_EQ(ended->subscription, id);
 }
 
 }  // namespace

@@ -196,8 +196,11 @@ void FakeShard::push(std::uint32_t id, Subscription& subscription) {
   while (subscription.credit_bytes != 0) {
     Event event = event_for(subscription.asked, EventKind::batch);
     event.subscription = id;
-    if (subscription.offset < partition.log_start) {
-      event.status = Status::offset_out_of_range;
+    if (subscription.offset < partition.log_start || subscription.offset == partition.damaged_at) {
+      event.kind = EventKind::ended;
+      event.status = subscription.offset < partition.log_start ? Status::offset_out_of_range
+                                                               : Status::partition_damaged;
+      event.offset = subscription.offset;
       subscription.credit_bytes = 0;
       events_.push_back(event);
       return;
@@ -223,6 +226,10 @@ void FakeShard::push(std::uint32_t id, Subscription& subscription) {
     }
     events_.push_back(event);
   }
+}
+
+void FakeShard::damage(std::uint16_t partition_index, base::Offset offset, std::string_view topic) {
+  partitions_[topics_.find(topic)->second.first_partition + partition_index].damaged_at = offset;
 }
 
 void FakeShard::make_durable() {

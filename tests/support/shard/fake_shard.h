@@ -44,6 +44,8 @@ class FakeShard {
   // What compaction makes of the batch at the offset: another one of as many offsets, or none.
   void compact(std::uint16_t partition_index, base::Offset base_offset,
                std::vector<std::byte> bytes);
+  // The batch there cannot be read.
+  void damage(std::uint16_t partition_index, base::Offset offset, std::string_view topic = "t");
   void delete_topic(std::string_view name);
 
   // The next append is refused with this, whatever is in it.
@@ -67,6 +69,7 @@ class FakeShard {
     base::Offset log_start = 0;
     base::Offset log_end = 0;
     std::map<base::ProducerId, Producer> producers;
+    base::Offset damaged_at = -1;  // base offset of a batch; -1: none
     bool deleted = false;
   };
   struct Subscription {

@@ -287,6 +287,22 @@ TEST(NativeSessions, a_subscription_behind_the_log_start_ends_reliably) {
   EXPECT_EQ(peer.gone[peer.subscribed[0].subscription], Status::partition_gone);
 }
 
+// Small batches fill the window before they have used up what was granted.
+TEST(NativeSessions, a_subscription_that_meets_damage_is_sent_all_that_lies_before_it) {
+  World world;
+  Peer& peer = world.add_peer();
+  peer.push_credit = 4;
+  ASSERT_TRUE(world.connect(peer));
+  for (int i = 0; i < 20; ++i) peer.publish(make_batch(100, i, 1, 10), 1);
+  ASSERT_TRUE(world.run_until([&] { return world.memory(peer) == 20; }));
+  world.shard.damage(0, 15);
+  peer.subscribe(native::StartAt::earliest);
+  ASSERT_TRUE(world.run_until([&] { return peer.gone.size() == 1; }));
+  EXPECT_EQ(peer.gone[peer.subscribed[0].subscription], Status::partition_damaged);
+  EXPECT_EQ(peer.delivered.size(), 15U);
+  EXPECT_EQ(world.shard.subscription_count(), 0U);
+}
+
 TEST(NativeSessions, an_idle_subscription_beats_with_doubling_intervals) {
   World world;
   Peer& peer = world.add_peer();
