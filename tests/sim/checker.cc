@@ -166,8 +166,7 @@ void Checker::harmed(std::uint32_t partition, std::int64_t offset, std::string_v
 std::optional<std::int64_t> Checker::refused(std::uint32_t partition, std::int64_t offset) {
   std::int64_t end = offset;
   while (harmed_.contains({partition, end})) ++end;
-  const auto next = harmed_.lower_bound({partition, offset});
-  if (end != offset || (next != harmed_.end() && next->first == partition)) return end;
+  if (end != offset) return end;
   report(Anomaly::unreadable,
          fmt::format("partition {} offset {} is refused, and no disk was harmed there", partition,
                      offset));

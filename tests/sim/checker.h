@@ -65,9 +65,8 @@ class Checker {
 
   // The record there went bad at rest: a node may refuse it from here on.
   void harmed(std::uint32_t partition, std::int64_t offset, std::string_view value);
-  // A node refuses to read on at the offset. Where to go on: behind what was harmed, or just there
-  // when that lies further on, since the end of a subscription may overtake what was read for it.
-  // Nothing if nothing was harmed, which is reported.
+  // A node refuses the offset. Where what it may refuse ends; nothing if it may not, which is
+  // reported.
   std::optional<std::int64_t> refused(std::uint32_t partition, std::int64_t offset);
 
   // The whole of a partition, after all is over. is_damaged: the node says that it misses some.
