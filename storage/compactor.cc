@@ -19,7 +19,7 @@ Compactor::Compactor(const CompactorOptions& options, const JournalOptions& jour
       store_(store),
       link_(link),
       announcements_(announcements) {
-  CHECK(std::has_single_bit(options.files_per_merge) && options.files_per_merge > 1);
+  CHECK(std::has_single_bit(options.merge.files_per_merge) && options.merge.files_per_merge > 1);
 }
 
 base::Result<bool> Compactor::step(std::uint64_t now_ns, std::int64_t wall_ms) {
@@ -115,13 +115,16 @@ base::Result<bool> Compactor::plan() {
   if (const auto partitions = choose_partitions(marks); !partitions.empty()) {
     return begin(job_of(partitions, marks));
   }
-  const std::vector<Weight> weights = weigh(marks);
+  const std::vector<FileWeight> weights = weigh(marks);
   if (const Files files = choose_half_empty(weights); !files.empty()) {
     auto job = job_of(files, marks);
     job->makes_room = link_.is_disk_low.get() != 0;
     return begin(std::move(job));
   }
-  const Files files = choose_merge(weights);
+  Files files;
+  for (const std::size_t place : choose_merge(options_.merge, weights)) {
+    files.push_back(&store_.files()[place]);
+  }
   return files.empty() ? false : begin(job_of(files, marks));
 }
 
@@ -135,10 +138,11 @@ bool Compactor::may_be_rewritten(const SegmentFile& file) const {
   return !rotten_.contains(file.header.number) && leaving_ != file.header.number;
 }
 
-std::vector<Compactor::Weight> Compactor::weigh(const Marks& marks) const {
-  std::vector<Weight> weights;
+std::vector<FileWeight> Compactor::weigh(const Marks& marks) const {
+  std::vector<FileWeight> weights;
   for (const SegmentFile& file : store_.files()) {
-    Weight& weight = weights.emplace_back();
+    FileWeight& weight = weights.emplace_back();
+    weight.may_be_rewritten = may_be_rewritten(file);
     for (const SegmentEntry& segment : file.segments) {
       if (is_dead(segment, marks)) continue;
       weight.bytes += segment.bytes;
@@ -148,43 +152,7 @@ std::vector<Compactor::Weight> Compactor::weigh(const Marks& marks) const {
   return weights;
 }
 
-// Merged once more it would be too large, or its readers gain nothing by it.
-bool Compactor::is_settled(const SegmentFile& file, const Weight& weight) const {
-  return !may_be_rewritten(file) || weight.segments == 0 ||
-         weight.bytes / weight.segments >= options_.large_segment_bytes ||
-         weight.bytes > options_.file_bytes_max / options_.files_per_merge;
-}
-
-// The oldest neighbours of the smallest size of which there are enough, and what is smaller between
-// them. A file is a size larger than those that it was merged of. The newest one stays: it says how
-// far the journal is sorted.
-Compactor::Files Compactor::choose_merge(const std::vector<Weight>& weights) const {
-  const auto& files = store_.files();
-  const auto size_of = [&](const Weight& weight) {
-    return static_cast<int>(std::bit_width(weight.bytes)) /
-           std::countr_zero(options_.files_per_merge);
-  };
-  std::set<int> sizes;
-  for (const Weight& weight : weights) sizes.insert(size_of(weight));
-  for (const int size : sizes) {
-    Files run;
-    std::uint32_t count = 0;  // of this size
-    for (std::size_t i = 0; i + 1 < files.size(); ++i) {
-      const int its_size = size_of(weights[i]);
-      if (is_settled(files[i], weights[i]) || its_size > size) {
-        run.clear();
-        count = 0;
-        continue;
-      }
-      if (its_size == size) ++count;
-      if (count != 0) run.push_back(&files[i]);
-      if (count == options_.files_per_merge) return run;
-    }
-  }
-  return {};
-}
-
-Compactor::Files Compactor::choose_half_empty(const std::vector<Weight>& weights) const {
+Compactor::Files Compactor::choose_half_empty(const std::vector<FileWeight>& weights) const {
   const auto& files = store_.files();
   for (std::size_t i = 0; i + 1 < files.size(); ++i) {
     const bool is_half_empty = weights[i].bytes + block_bytes <= files[i].header.data_bytes / 2;

@@ -25,6 +25,7 @@
 #include "storage/block_buffer.h"
 #include "storage/journal.h"
 #include "storage/key_map.h"
+#include "storage/merge_choice.h"
 #include "storage/pace.h"
 #include "storage/segment_reader.h"
 #include "storage/segment_store.h"
@@ -34,12 +35,10 @@
 namespace millrace::storage {
 
 struct CompactorOptions {
-  bool rewrites = true;                             // otherwise files only go
-  std::uint32_t files_per_merge = 8;                // a power of two
-  std::uint64_t file_bytes_max = 64ULL << 30;       // of what is merged
-  std::uint64_t large_segment_bytes = 32ULL << 20;  // on average: a file of these is not merged
-  std::uint64_t compacted_bytes_max = 1ULL << 30;   // at once, and in one file, by key
-  std::uint32_t keys_max = 1U << 21;                // of a partition, at once
+  bool rewrites = true;  // otherwise files only go
+  MergeOptions merge;
+  std::uint64_t compacted_bytes_max = 1ULL << 30;  // at once, and in one file, by key
+  std::uint32_t keys_max = 1U << 21;               // of a partition, at once
   std::uint64_t bytes_max = ~0ULL;          // of segment files; beyond it the oldest one goes
   std::uint64_t interval_ns = 100'000'000;  // between two looks for work
   bool is_paced = false;                    // leaves the device time for appends
@@ -83,11 +82,6 @@ class Compactor {
     std::size_t group_end = 0;    // its sources
     base::Offset mapped_end = 0;  // of later records no keys are known
   };
-  // What of a file is wanted.
-  struct Weight {
-    std::uint64_t bytes = 0;
-    std::uint64_t segments = 0;
-  };
   using Files = std::vector<const SegmentFile*>;
 
   base::Result<bool> work(std::uint64_t now_ns, std::int64_t wall_ms);
@@ -97,10 +91,8 @@ class Compactor {
 
   base::Result<bool> plan();
   bool may_be_rewritten(const SegmentFile& file) const;
-  bool is_settled(const SegmentFile& file, const Weight& weight) const;
-  std::vector<Weight> weigh(const Marks& marks) const;
-  Files choose_merge(const std::vector<Weight>& weights) const;
-  Files choose_half_empty(const std::vector<Weight>& weights) const;
+  std::vector<FileWeight> weigh(const Marks& marks) const;
+  Files choose_half_empty(const std::vector<FileWeight>& weights) const;
   std::set<std::uint32_t> choose_partitions(const Marks& marks) const;
   base::Result<bool> begin(std::unique_ptr<Job> job);
   base::Result<bool> begin_file();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "perf/bench/interrupt.h"
 #include "perf/bench/run.h"
 #include "perf/bench/scratch.h"
+#include "storage/merge_choice.h"
 #include "storage/segment_writer.h"
 
 namespace millrace::bench {
@@ -207,33 +209,115 @@ Result<Report> run_cold_read(const BenchOptions& options, const Scratch& scratch
   return alternate(options, **at_rest, reader, "segment-", progress);
 }
 
-// A segment file with a meta that says much of data that is a hole.
-Result<void> make_sparse_file(const std::string& folder, std::uint64_t number,
-                              std::uint32_t partitions, std::uint64_t data_bytes) {
-  storage::SegmentFileHeader header{.cluster_id = cluster_id,
-                                    .number = number,
-                                    .from = (number - 1) * data_bytes,
-                                    .to = number * data_bytes,
-                                    .data_bytes = data_bytes};
-  storage::SegmentMeta meta;
-  const std::uint64_t each = data_bytes / partitions;
-  const auto records = static_cast<base::Offset>(each / 1024 + 1);
-  for (std::uint32_t i = 0; i < partitions; ++i) {
-    const auto first = static_cast<base::Offset>(number - 1) * records;
-    meta.segments.push_back({.partition = i,
-                             .first_offset = first,
-                             .end_offset = first + records,
-                             .position = storage::segment_data_at + i * each,
-                             .bytes = each});
-    meta.partitions.push_back({.partition = i, .log_end = first + records});
+// A segment file as sorting and merging leave it: what it holds of the journal, in passes.
+struct FileAtRest {
+  std::uint64_t number = 0;
+  std::uint64_t first_pass = 0;
+  std::uint64_t end_pass = 0;
+  std::uint64_t data_bytes = 0;
+};
+
+// What is wanted of a segment file, as the compactor weighs it.
+storage::FileWeight weight_of(std::uint64_t bytes, std::uint64_t partitions) {
+  const std::uint64_t pieces = bytes / partitions / storage::SegmentWriter::segment_bytes_max + 1;
+  return {.bytes = bytes, .segments = pieces * partitions};
+}
+
+// Pass after pass is sorted, and after each is merged what the compactor would merge.
+std::vector<FileAtRest> files_at_rest(const LogOptions& log, std::uint64_t bytes,
+                                      std::uint32_t partitions) {
+  std::vector<FileAtRest> files;
+  std::uint64_t number = 0;
+  const std::uint64_t passes = std::max<std::uint64_t>(1, bytes / log.sorter.pass_bytes);
+  for (std::uint64_t pass = 0; pass < passes; ++pass) {
+    files.push_back({++number, pass, pass + 1, log.sorter.pass_bytes});
+    while (true) {
+      std::vector<storage::FileWeight> weights;
+      for (const FileAtRest& file : files) {
+        weights.push_back(weight_of(file.data_bytes, partitions));
+      }
+      const auto run = storage::choose_merge(log.compactor.merge, weights);
+      if (run.empty()) break;
+      FileAtRest merged{++number, files[run.front()].first_pass, files[run.back()].end_pass, 0};
+      for (const std::size_t place : run) merged.data_bytes += files[place].data_bytes;
+      const auto first = files.begin() + static_cast<std::ptrdiff_t>(run.front());
+      files.insert(files.erase(first, first + static_cast<std::ptrdiff_t>(run.size())), merged);
+    }
   }
-  meta.block_crcs.resize((data_bytes + storage::crc_block_bytes - 1) / storage::crc_block_bytes);
+  return files;
+}
+
+// The same for the same values, and otherwise anything: nothing at rest is regular.
+std::uint64_t scatter(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t mixed = (a + 1) * 0x9e37'79b9'7f4a'7c15ULL ^ (b + 1) * 0xc2b2'ae3d'27d4'eb4fULL;
+  mixed = (mixed ^ (mixed >> 31)) * 0xbf58'476d'1ce4'e5b9ULL;
+  return mixed ^ (mixed >> 29);
+}
+
+constexpr std::uint64_t records_per_pass_max = 64;  // of a partition
+
+base::Offset offset_at(std::uint32_t partition, std::uint64_t pass) {
+  const std::uint64_t records = 2 + scatter(partition, 0) % records_per_pass_max;
+  const std::uint64_t more = pass == 0 ? 0 : scatter(partition, pass) % (records - 1);
+  return static_cast<base::Offset>(pass * records + more);
+}
+
+// Where in the file a partition's batches begin.
+std::uint64_t place_of(const FileAtRest& file, std::uint32_t partition, std::uint32_t partitions) {
+  const std::uint64_t each = file.data_bytes / partitions;
+  if (partition == 0) return 0;
+  if (partition == partitions) return file.data_bytes;
+  return partition * each + scatter(partition, file.number) % each;
+}
+
+void add_partition(storage::SegmentMeta& meta, const FileAtRest& file, std::uint32_t partition,
+                   std::uint32_t partitions) {
+  constexpr std::int64_t began_ms = 1'700'000'000'000;
+  constexpr std::uint64_t pass_ms = 1000;
+  base::Offset next = offset_at(partition, file.first_pass);
+  const base::Offset end = offset_at(partition, file.end_pass);
+  const std::uint64_t data_end = place_of(file, partition + 1, partitions);
+  for (std::uint64_t at = place_of(file, partition, partitions); at < data_end;) {
+    const std::uint64_t bytes = std::min(data_end - at, storage::SegmentWriter::segment_bytes_max);
+    const base::Offset first = next;
+    next = at + bytes == data_end ? end : std::min(first + 1, end - 1);
+    if (first == next) break;
+    const auto index_count = static_cast<std::uint16_t>(
+        std::min<std::uint64_t>(bytes / storage::index_spacing_bytes, storage::index_entries_max));
+    const auto ms = static_cast<std::int64_t>(file.end_pass * pass_ms +
+                                              scatter(partition, file.end_pass) % pass_ms);
+    meta.segments.push_back({.partition = partition,
+                             .first_offset = first,
+                             .end_offset = next,
+                             .position = storage::segment_data_at + at,
+                             .bytes = bytes,
+                             .max_timestamp_ms = began_ms + ms,
+                             .index_first = static_cast<std::uint32_t>(meta.index.size()),
+                             .index_count = index_count});
+    meta.index.resize(meta.index.size() + index_count);
+    at += bytes;
+  }
+  meta.partitions.push_back({.partition = partition, .log_end = end});
+}
+
+// With a meta that says much of data that is a hole.
+Result<void> make_sparse_file(const std::string& folder, const FileAtRest& file,
+                              std::uint32_t partitions) {
+  storage::SegmentFileHeader header{.cluster_id = cluster_id,
+                                    .number = file.number,
+                                    .from = file.first_pass,
+                                    .to = file.end_pass,
+                                    .data_bytes = file.data_bytes};
+  storage::SegmentMeta meta;
+  for (std::uint32_t i = 0; i < partitions; ++i) add_partition(meta, file, i, partitions);
+  meta.block_crcs.resize((file.data_bytes + storage::crc_block_bytes - 1) /
+                         storage::crc_block_bytes);
   const std::uint32_t seed = storage::journal_seed(cluster_id, base::ShardId{0});
   storage::BlockBuffer bytes(meta.bytes());
   storage::BlockBuffer block(storage::block_bytes);
   storage::write_segment_meta(meta, seed, bytes.span(), header);
   storage::write_segment_header(header, seed, block.span());
-  const std::string path = folder + "/" + storage::segment_file_name(number);
+  const std::string path = folder + "/" + storage::segment_file_name(file.number);
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   const auto put = [fd](const storage::BlockBuffer& from, std::uint64_t at) {
     return ::pwrite(fd, from.data(), from.size(), static_cast<off_t>(at)) ==
@@ -261,6 +345,7 @@ class StartSubject final : public Subject {
 
   Result<void> measure(std::uint64_t, Measured& into) override {
     at_rest_.drop();
+    ::malloc_trim(0);
     const std::uint64_t before = resident_bytes();
     const std::uint64_t start_ns = clock_.monotonic_ns();
     if (auto opened = at_rest_.open(); !opened) return opened;
@@ -272,6 +357,7 @@ class StartSubject final : public Subject {
     grown_bytes_ = resident_bytes() - std::min(before, resident_bytes());
     return {};
   }
+  // In the last round, what was freed meanwhile and not given back included.
   std::uint64_t grown_bytes() const { return grown_bytes_; }
 
  private:
@@ -281,11 +367,27 @@ class StartSubject final : public Subject {
   base::SystemClock clock_;
 };
 
+// As it was opened, and not only as it was meant.
+bool is_at_rest(const storage::SegmentStore& store, const LogOptions& log) {
+  std::vector<storage::FileWeight> weights;
+  for (const storage::SegmentFile& file : store.files()) {
+    storage::FileWeight& weight = weights.emplace_back();
+    for (const storage::SegmentEntry& segment : file.segments) {
+      weight.bytes += segment.bytes;
+      ++weight.segments;
+    }
+  }
+  return storage::choose_merge(log.compactor.merge, weights).empty();
+}
+
 Result<Report> run_start(const BenchOptions& options, const Scratch& scratch, Progress& progress) {
-  constexpr std::uint64_t file_data_bytes = base::gib;
   LogOptions wanted = log_options(256 * base::mib, true);
-  wanted.segments_max =
-      static_cast<std::uint32_t>(options.bytes / file_data_bytes + 1) * options.partitions;
+  const auto files = files_at_rest(wanted, options.bytes, options.partitions);
+  wanted.segments_max = 0;
+  for (const FileAtRest& file : files) {
+    wanted.segments_max +=
+        static_cast<std::uint32_t>(weight_of(file.data_bytes, options.partitions).segments);
+  }
   const std::string folder = scratch.path() + "/log";
   auto at_rest = LogAtRest::make(folder, wanted);
   if (!at_rest) return at_rest.error();
@@ -294,18 +396,27 @@ Result<Report> run_start(const BenchOptions& options, const Scratch& scratch, Pr
   for (auto more = (*at_rest)->log().journal().prepare_files(); more && *more;) {
     more = (*at_rest)->log().journal().prepare_files();
   }
-  const std::uint64_t files = std::max<std::uint64_t>(1, options.bytes / file_data_bytes);
-  for (std::uint64_t i = 1; i <= files; ++i) {
-    auto made = make_sparse_file(folder, i, options.partitions, file_data_bytes);
-    if (!made) return made.error();
+  StartSubject empty(**at_rest, 0);
+  Measured unused;
+  if (auto done = empty.measure(1, unused); !done) return done.error();
+  for (const FileAtRest& file : files) {
+    if (auto made = make_sparse_file(folder, file, options.partitions); !made) {
+      return made.error();
+    }
   }
   StartSubject start(**at_rest, options.bytes);
   std::vector<Part> parts = {{&start, 1}};
   if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
+  if (!is_at_rest((*at_rest)->log().store(), wanted)) {
+    return Error(ErrorCode::corrupt, "the compactor would merge some of what was measured");
+  }
   Report report;
   report.options = options;
   report.result = parts[0].measured;
-  report.partition_bytes = start.grown_bytes() / options.partitions;
+  report.files = files.size();
+  report.partition_bytes =
+      (start.grown_bytes() - std::min(start.grown_bytes(), empty.grown_bytes())) /
+      options.partitions;
   return report;
 }
 

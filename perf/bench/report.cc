@@ -157,6 +157,7 @@ json to_json(const Report& report) {
       {"frame_bytes", report.frame_bytes == 0 ? json() : json(report.frame_bytes)},
       {"bytes", options.bytes == 0 ? json() : json(options.bytes)},
       {"partition_bytes", report.partition_bytes == 0 ? json() : json(report.partition_bytes)},
+      {"files", report.files == 0 ? json() : json(report.files)},
       {"packets_repaired", report.packets_repaired ? json(*report.packets_repaired) : json()},
       {"floor", report.floor_name.empty() ? json() : json(report.floor_name)},
       {"live_path", report.live_path.empty() ? json() : json(report.live_path)},
@@ -204,7 +205,8 @@ std::string to_table(const Report& report) {
   if (!is_bulk(report) && report.floor) rows.emplace_back("floor", report.floor_name);
   std::string counted = fmt::format("{} in {} rounds", report.result.count, options.rounds);
   if (report.partition_bytes != 0) {
-    rows.emplace_back("memory", fmt::format("{} B a partition", report.partition_bytes));
+    rows.emplace_back("memory", fmt::format("{} B a partition, whose segments are in {} files",
+                                            report.partition_bytes, report.files));
   }
   if (options.verb == Verb::throughput) {
     counted += fmt::format(

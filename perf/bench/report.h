@@ -24,6 +24,7 @@ struct Report {
   std::string device = {};                             // under the data
   std::string memory = {};                             // huge or ordinary pages
   std::string live_path = {};                          // of the client's port
+  std::uint64_t files = 0;                             // start: that hold the segments
   std::uint64_t partition_bytes = 0;                   // start: memory that the node took for each
 };
 

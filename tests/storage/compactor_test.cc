@@ -16,7 +16,7 @@ constexpr std::int64_t day_ms = 86'400'000;
 
 LogOptions compacting_options() {
   LogOptions options = sorting_log_options();
-  options.compactor.files_per_merge = 4;
+  options.compactor.merge.files_per_merge = 4;
   return options;
 }
 
@@ -65,12 +65,12 @@ TEST(Compactor, files_of_about_a_size_become_one_and_files_of_those_again) {
 
 TEST(Compactor, what_is_large_is_not_copied_again) {
   LogOptions options = compacting_options();
-  options.compactor.large_segment_bytes = 4000;
+  options.compactor.merge.large_segment_bytes = 4000;
   LogFixture at(options);
   for (int i = 0; i < 20; ++i) add_file(at, {1}, 5000);
   EXPECT_EQ(at.log->store().files().size(), 20U);
-  options.compactor.large_segment_bytes = 1 << 20;
-  options.compactor.file_bytes_max = 40'000;  // of more than two
+  options.compactor.merge.large_segment_bytes = 1 << 20;
+  options.compactor.merge.file_bytes_max = 40'000;  // of more than two
   LogFixture small(options);
   for (int i = 0; i < 21; ++i) add_file(small, {1}, 5000);
   EXPECT_EQ(small.log->store().files().size(), 6U);
@@ -98,7 +98,7 @@ TEST(Compactor, what_was_deleted_is_left_out) {
 
 TEST(Compactor, a_file_that_is_mostly_dead_makes_room) {
   LogOptions options = compacting_options();
-  options.compactor.files_per_merge = 1024;
+  options.compactor.merge.files_per_merge = 1024;
   LogFixture at(options);
   at.fill(1, 100'000, base::mib);
   at.append_durably(2, 100'000);

@@ -28,7 +28,7 @@ inline LogOptions sorting_log_options() {
   LogOptions options = small_log_options();
   options.has_sorter = true;
   options.sorter = {.pass_bytes = small_file_bytes, .start_bytes = 1};
-  options.compactor = {.files_per_merge = 1U << 16, .interval_ns = 0};
+  options.compactor = {.merge = {.files_per_merge = 1U << 16}, .interval_ns = 0};
   options.segments_max = 256;
   return options;
 }
