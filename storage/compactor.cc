@@ -52,14 +52,16 @@ base::Result<bool> Compactor::work(std::uint64_t now_ns, std::int64_t wall_ms) {
 
 bool Compactor::is_dead(const SegmentEntry& segment, const Marks& marks) const {
   const auto mark = marks.find(segment.partition);
-  return mark == marks.end() ||
-         segment.end_offset <= static_cast<base::Offset>(mark->second->log_start.get());
+  // A partition that nobody knows was deleted, unless a file that knew it is gone.
+  if (mark == marks.end()) return store_.broken().empty();
+  return segment.end_offset <= static_cast<base::Offset>(mark->second->log_start.get());
 }
 
 // One at a time: first the log lets go of it.
 base::Result<bool> Compactor::collect() {
   if (leaving_) {
     if (!announcements_.are_taken()) return false;
+    if (link_.durable.get() < link_.marks_written_at.get()) return false;
     if (auto removed = store_.remove(*std::exchange(leaving_, std::nullopt)); !removed) {
       return removed.error();
     }
@@ -92,10 +94,11 @@ void Compactor::give_up_surplus() {
   const auto& files = store_.files();
   std::uint64_t bytes = 0;
   for (const SegmentFile& file : files) bytes += file.header.file_bytes();
+  if (job_ != nullptr) return;  // its files are there twice for a while
+  std::erase_if(surplus_, [&](std::uint64_t number) { return store_.find(number) == nullptr; });
   for (std::size_t i = 0; i + 1 < files.size() && bytes > options_.bytes_max; ++i) {
     bytes -= files[i].header.file_bytes();
-    if (files[i].header.number <= surplus_to_) continue;
-    surplus_to_ = files[i].header.number;
+    if (!surplus_.insert(files[i].header.number).second) continue;
     for (const SegmentEntry& entry : files[i].segments) {
       announcements_.add({.kind = SorterMessage::Kind::surplus,
                           .partition = base::PartitionId{entry.partition},
@@ -113,13 +116,15 @@ base::Result<bool> Compactor::plan() {
   if (store_.files().empty()) return false;
   const Marks marks = read_marks(link_);
   if (const auto partitions = choose_partitions(marks); !partitions.empty()) {
-    return begin(job_of(partitions, marks));
+    auto begun = begin(job_of(partitions, marks));
+    if (!begun || *begun) return begun;
   }
   const std::vector<FileWeight> weights = weigh(marks);
   if (const Files files = choose_half_empty(weights); !files.empty()) {
     auto job = job_of(files, marks);
     job->makes_room = link_.is_disk_low.get() != 0;
-    return begin(std::move(job));
+    auto begun = begin(std::move(job));
+    if (!begun || *begun) return begun;
   }
   Files files;
   for (const std::size_t place : choose_merge(options_.merge, weights)) {
@@ -233,17 +238,21 @@ std::unique_ptr<Compactor::Job> Compactor::job_of(const std::set<std::uint32_t>&
 
 base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
   job->identity = {.cluster_id = cluster_id_, .shard = base::raw(shard_), .from = ~0ULL};
-  const SegmentFile* newest = nullptr;
+  const SegmentFile* newest = nullptr;  // of those that stand for a stretch of the journal
   for (const SegmentReader& reader : job->readers) {
     const SegmentFile* file = store_.find(reader.file_number());
     job->identity.from = std::min(job->identity.from, file->header.from);
-    job->identity.to = std::max(job->identity.to, file->header.to);
-    if (newest == nullptr || newest->header.to < file->header.to) newest = file;
+    if (file->header.from == file->header.to) continue;
+    if (newest == nullptr || newest->header.to <= file->header.to) newest = file;
   }
-  if (job->by_key) {
+  if (job->by_key || newest == nullptr) {
     // It has some partitions of that stretch, and does not stand for it.
     job->identity.to = job->identity.from;
+  } else if (newest->header.to == store_.checkpoint().sorted_to) {
+    job->identity.to = newest->header.to;
+    job->known = store_.checkpoint();
   } else {
+    job->identity.to = newest->header.to;
     auto meta = store_.read_meta(newest->file, newest->header);
     if (!meta) {
       rotten_.insert(newest->header.number);
@@ -351,21 +360,24 @@ base::Result<std::uint64_t> Compactor::map_some() {
     job_->position = 0;
     return 0;
   }
-  map_keys(BatchView(batch->data()));
+  const BatchView view(batch->data());
+  if (!map_keys(view)) {
+    // No room for more: this source is the last one, and the others are another time's.
+    job_->mapped_end = view.base_offset();
+    job_->group_end = job_->mapped + 1;
+    job_->mapped = job_->group_end;
+  }
   return batch->size();
 }
 
-void Compactor::map_keys(const BatchView& batch) {
-  if (batch.is_control()) return;
+// False: they are too many.
+bool Compactor::map_keys(const BatchView& batch) {
+  if (batch.is_control()) return true;
   RecordReader reader(batch);
   for (Record record; reader.next(record);) {
-    if (!record.key || job_->keys->put(*record.key, record.offset)) continue;
-    // No room for more: this source is the last one, and the rest is another time's.
-    job_->mapped_end = record.offset;
-    job_->group_end = job_->mapped + 1;
-    job_->mapped = job_->group_end;
-    return;
+    if (record.key && !job_->keys->put(*record.key, record.offset)) return false;
   }
+  return true;
 }
 
 base::Result<std::uint64_t> Compactor::write_some(std::int64_t wall_ms) {
@@ -373,8 +385,9 @@ base::Result<std::uint64_t> Compactor::write_some(std::int64_t wall_ms) {
   const SegmentEntry& segment = source.segment;
   if (job_->position == 0) {
     job_->position = segment.position;
+    const std::uint16_t by_key = SegmentEntry::sparse | SegmentEntry::compacted;
     job_->writer->cover(base::PartitionId{segment.partition}, segment.first_offset,
-                        segment.end_offset, job_->by_key || segment.is_compacted());
+                        segment.end_offset, job_->by_key ? by_key : segment.flags);
   }
   const auto batch = next_batch(source);
   if (!batch) return batch.error();
@@ -390,7 +403,7 @@ base::Result<std::uint64_t> Compactor::write_some(std::int64_t wall_ms) {
     if (job_->next < job_->sources.size()) begin_group();
     return 0;
   }
-  const auto left = job_->by_key ? compacted(*batch, source.tombstones_ms, wall_ms) : *batch;
+  const auto left = job_->by_key ? compacted(*batch, source, wall_ms) : *batch;
   if (!left.empty()) {
     if (auto put = job_->writer->put(left); !put) return put.error();
   }
@@ -398,7 +411,7 @@ base::Result<std::uint64_t> Compactor::write_some(std::int64_t wall_ms) {
 }
 
 bool Compactor::is_wanted(const Record& record, bool are_tombstones_over) const {
-  if (!record.key || record.offset >= job_->mapped_end) return true;
+  if (!record.key) return true;
   const auto last = job_->keys->find(*record.key);
   if (last && *last > record.offset) return false;
   return record.value || !are_tombstones_over;
@@ -406,7 +419,7 @@ bool Compactor::is_wanted(const Record& record, bool are_tombstones_over) const 
 
 // What is left of a batch. One whose records cannot be told stays whole.
 std::span<const std::byte> Compactor::compacted(std::span<const std::byte> bytes,
-                                                std::int64_t tombstones_ms, std::int64_t wall_ms) {
+                                                const Source& source, std::int64_t wall_ms) {
   const BatchView batch(bytes.data());
   if (batch.is_control()) return bytes;
   const bool has_horizon = batch.has_delete_horizon();
@@ -419,16 +432,25 @@ std::span<const std::byte> Compactor::compacted(std::span<const std::byte> bytes
     ++wanted;
     has_tombstone |= record.key && !record.value;
   }
-  const bool needs_horizon = has_tombstone && !has_horizon;
+  // A tombstone that was not mapped never goes: what it stands for may still be there.
+  const bool is_mapped = !source.segment.is_compacted() && batch.last_offset() < job_->mapped_end;
+  const bool needs_horizon = has_tombstone && !has_horizon && is_mapped;
   if (all.malformed() || (wanted == batch.record_count() && !needs_horizon)) return bytes;
   if (filtered_.size() == 0) filtered_ = BlockBuffer(batch_bytes_max);
-  BatchFilter filter(batch, needs_horizon ? std::optional(wall_ms + tombstones_ms) : std::nullopt,
-                     filtered_.span());
-  RecordReader again(batch);
-  for (Record record; again.next(record);) {
-    if (is_wanted(record, are_tombstones_over) && !filter.keep(record)) return bytes;
+  const auto filter = [&](std::optional<std::int64_t> horizon_ms) {
+    BatchFilter left(batch, horizon_ms, filtered_.span());
+    RecordReader again(batch);
+    bool fits = true;
+    for (Record record; fits && again.next(record);) {
+      fits = !is_wanted(record, are_tombstones_over) || left.keep(record);
+    }
+    return fits ? std::optional(left.finish()) : std::nullopt;
+  };
+  if (needs_horizon) {
+    if (const auto left = filter(wall_ms + source.tombstones_ms)) return *left;
   }
-  return filter.finish();
+  // Times written anew may take more room than there is in a batch: then its tombstones stay.
+  return *filter({});
 }
 
 base::Result<void> Compactor::finish() {

@@ -38,8 +38,8 @@ struct CompactorOptions {
   bool rewrites = true;  // otherwise files only go
   MergeOptions merge;
   std::uint64_t compacted_bytes_max = 1ULL << 30;  // at once, and in one file, by key
-  std::uint32_t keys_max = 1U << 21;               // of a partition, at once
-  std::uint64_t bytes_max = ~0ULL;          // of segment files; beyond it the oldest one goes
+  std::uint32_t keys_max = 1U << 21;  // of a partition, at once; as many as a batch has at least
+  std::uint64_t bytes_max = ~0ULL;    // of segment files; beyond it the oldest one goes
   std::uint64_t interval_ns = 100'000'000;  // between two looks for work
   bool is_paced = false;                    // leaves the device time for appends
 };
@@ -106,9 +106,9 @@ class Compactor {
   base::Result<std::uint64_t> write_some(std::int64_t wall_ms);
   void begin_group();
   base::Result<std::span<const std::byte>> next_batch(const Source& source);
-  void map_keys(const BatchView& batch);
+  bool map_keys(const BatchView& batch);
   bool is_wanted(const Record& record, bool are_tombstones_over) const;
-  std::span<const std::byte> compacted(std::span<const std::byte> batch, std::int64_t tombstones_ms,
+  std::span<const std::byte> compacted(std::span<const std::byte> batch, const Source& source,
                                        std::int64_t wall_ms);
   base::Result<void> finish();
   void give_up();
@@ -131,7 +131,7 @@ class Compactor {
   std::uint64_t collected_at_ = ~0ULL;  // change of marks and files
   std::uint64_t planned_at_ = ~0ULL;
   std::optional<std::uint64_t> leaving_;  // number of the file that is being given up
-  std::uint64_t surplus_to_ = 0;          // number of the last file that was too many
+  std::set<std::uint64_t> surplus_;       // numbers of files that were too many
 };
 
 }  // namespace millrace::storage

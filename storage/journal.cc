@@ -403,11 +403,10 @@ base::Result<void> Journal::start(RecoveryVisitor& visitor) {
   if (auto flushed = files_.flush_all(); !flushed) return flushed;
 
   // Files before the head are used again only once what they held is had elsewhere.
-  if (options_.recover_from != 0 && options_.recover_from < found->head) {
-    visitor.on_damage(nullptr, options_.recover_from, found->head);
-  }
+  const base::Position recover_from = options_.recover_from.value_or(found->head);
+  if (recover_from < found->head) visitor.on_damage(nullptr, recover_from, found->head);
   Superblock from = *found;
-  from.head = std::max(found->head, options_.recover_from);
+  from.head = std::max(found->head, recover_from);
   if (from.head > files_.prepared_end()) {
     return base::Error(
         base::ErrorCode::corrupt,

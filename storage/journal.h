@@ -39,8 +39,9 @@ struct JournalOptions {
   std::uint32_t frame_bytes_max = 4U << 20;  // one write
   std::uint64_t gather_ns =
       2'000'000;  // how long bytes nobody waits for may gather before they are written
-  std::uint32_t files_ahead = 2;    // prepared before they are needed
-  base::Position recover_from = 0;  // where a frame starts; what lies before it is had elsewhere
+  std::uint32_t files_ahead = 2;  // prepared before they are needed
+  // Where a frame starts; what lies before it is had elsewhere, and must be.
+  std::optional<base::Position> recover_from = {};
   Background* background =
       &inline_background;  // of start-up and housekeeping; outlives the journal
 };

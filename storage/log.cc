@@ -63,7 +63,9 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
   JournalOptions journal_options = options.journal;
   if (options.has_sorter) {
     if (auto opened = log->open_segments(); !opened) return opened.error();
-    journal_options.recover_from = log->store_->checkpoint().sorted_to;
+    const SegmentStore& store = *log->store_;
+    const bool was_sorted = store.checkpoint().sorted_to != 0 || !store.broken().empty();
+    if (was_sorted) journal_options.recover_from = store.checkpoint().sorted_to;
   }
   auto journal = Journal::open(journal_options, disk, arena, *log);
   if (!journal) return journal.error();
@@ -310,6 +312,7 @@ base::Result<void> Log::open_segments() {
     partition.log_end = partition.journal_start = partition.durable_end = state.log_end;
     if (state.damaged != 0) set_damage(partition, state.damage_first, state.damage_last);
   }
+  if (!store_->broken().empty()) learn_from_segments();
   for (const SegmentFile& file : store_->files()) {
     for (const SegmentEntry& entry : file.segments) {
       const std::uint32_t slot = slot_of(base::PartitionId{entry.partition});
@@ -325,6 +328,29 @@ base::Result<void> Log::open_segments() {
   for (const ProducerState& producer : checkpoint.producers) on_producer(producer);
   link_.free_segments.set(segments_.free_nodes());
   return {};
+}
+
+// A file that knew of partitions cannot be read: what the others hold of them is there all the
+// same.
+void Log::learn_from_segments() {
+  for (const SegmentFile& file : store_->files()) {
+    for (const SegmentEntry& entry : file.segments) {
+      const base::PartitionId id{entry.partition};
+      const bool is_new = slot_of(id) == none;
+      const std::uint32_t slot = create_partition(id);
+      if (slot == none) {
+        overflowed_ = true;
+        return;
+      }
+      Partition& partition = partitions_[slot];
+      if (is_new || (entry.first_offset < partition.log_start && partition.is_learned)) {
+        partition.log_start = entry.first_offset;
+      }
+      partition.is_learned |= is_new;
+      partition.log_end = std::max(partition.log_end, entry.end_offset);
+      partition.journal_start = partition.durable_end = partition.log_end;
+    }
+  }
 }
 
 // What should be in segments and is in none was lost with a file.

@@ -64,6 +64,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   struct Partition {
     base::PartitionId id{};
     bool used = false;
+    bool is_learned = false;  // at a start, of segments only
     std::uint32_t next_free = none;
     bool in_catalog = false;
     bool damaged =
@@ -235,6 +236,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   };
 
   base::Result<void> open_segments();
+  void learn_from_segments();
   void settle_segments();
   void put_segment(Partition& partition, const Segment& segment);
   bool take(const SorterMessage& message);

@@ -117,7 +117,7 @@ std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cur
   const bool is_here =
       !cursor.place.valid() && cursor.version == partition.segments_version &&
       cursor.file == segment->file && cursor.position >= segment->position &&
-      (cursor.position < segment_end || (cursor.position == segment_end && segment->is_compacted));
+      (cursor.position < segment_end || (cursor.position == segment_end && segment->is_sparse));
   if (!is_here) {
     const bool at_start = cursor.offset == segment->first_offset && cursor.from_ms == no_time;
     cursor.place = {};
@@ -133,6 +133,7 @@ std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cur
   if (status != ReadStatus::ready) return status;
   if (cursor.position == segment_end) {
     jump(cursor, segment->end_offset);
+    cursor.batch_offset = segment->end_offset;
     return {};
   }
 
@@ -148,7 +149,7 @@ std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cur
   if (view.last_offset() < cursor.offset) return ReadStatus::damaged;
   const bool fits =
       cursor.skip_bytes == 0 || (cursor.skip_bytes < bytes && view.base_offset() == cursor.offset);
-  if (segment->is_compacted) {
+  if (segment->is_sparse) {
     // Compaction may have come since its first bytes were read: then it is read anew.
     if (!fits) cursor.skip_bytes = 0;
     if (view.base_offset() > cursor.offset) jump(cursor, view.base_offset());
@@ -176,8 +177,8 @@ void Log::jump(Cursor& cursor, base::Offset offset) {
 // cover, its offset, has to follow from the batch before.
 bool Log::is_plausible(const BatchView& batch, const Segment& segment, const Cursor& cursor) {
   const std::uint64_t left = segment.position + segment.bytes - cursor.position;
-  const bool follows = segment.is_compacted ? batch.base_offset() >= cursor.batch_offset
-                                            : batch.base_offset() == cursor.batch_offset;
+  const bool follows = segment.is_sparse ? batch.base_offset() >= cursor.batch_offset
+                                         : batch.base_offset() == cursor.batch_offset;
   return batch.bytes() >= batch_header_bytes && batch.bytes() <= batch_bytes_max &&
          batch.bytes() <= left && follows && batch.last_offset() >= batch.base_offset() &&
          batch.last_offset() < segment.end_offset;
@@ -216,7 +217,7 @@ Log::ReadStatus Log::walk(const Segment& segment, Cursor& cursor) {
     const BatchView batch(at);
     if (!is_plausible(batch, segment, cursor)) return ReadStatus::damaged;
     const bool by_time = cursor.from_ms != no_time;
-    if (!by_time && !segment.is_compacted && batch.base_offset() > cursor.offset) {
+    if (!by_time && !segment.is_sparse && batch.base_offset() > cursor.offset) {
       return ReadStatus::damaged;
     }
     if (by_time ? batch.max_timestamp_ms() >= cursor.from_ms
@@ -228,7 +229,7 @@ Log::ReadStatus Log::walk(const Segment& segment, Cursor& cursor) {
     cursor.position += batch.bytes();
     cursor.batch_offset = batch.last_offset() + 1;
   }
-  if (!segment.is_compacted) return ReadStatus::damaged;
+  if (!segment.is_sparse) return ReadStatus::damaged;
   cursor.found = true;
   return ReadStatus::ready;
 }

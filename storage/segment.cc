@@ -41,7 +41,7 @@ std::uint64_t exact_bytes(std::uint64_t segments, std::uint64_t partitions, std:
 bool is_sound(const SegmentFileHeader& header, const SegmentMeta& meta) {
   const std::uint64_t data_end = segment_data_at + header.data_bytes;
   for (const SegmentEntry& segment : meta.segments) {
-    if ((segment.flags & ~SegmentEntry::compacted) != 0) return false;
+    if ((segment.flags & ~(SegmentEntry::sparse | SegmentEntry::compacted)) != 0) return false;
     if (segment.first_offset < 0 || segment.first_offset >= segment.end_offset) return false;
     if (segment.position < segment_data_at || segment.position > data_end) return false;
     if (segment.bytes > data_end - segment.position) return false;
@@ -105,7 +105,7 @@ std::optional<SegmentFileHeader> read_segment_header(std::span<const std::byte> 
   std::memcpy(&magic, block.data(), sizeof magic);
   std::memcpy(&crc, block.data() + crc_at, sizeof crc);
   std::memcpy(&version, block.data() + version_at, sizeof version);
-  if (magic != segment_file_magic || version != segment_version) return {};
+  if (magic != segment_file_magic || version < 1 || version > segment_version) return {};
   if (crc != crc32c(block.subspan(version_at), journal_seed)) return {};
   SegmentFileHeader header;
   std::memcpy(&header, block.data() + fields_at, sizeof header);

@@ -35,7 +35,7 @@
 namespace millrace::storage {
 
 inline constexpr std::uint64_t segment_file_magic = 0x3145'4c49'4647'4553ULL;  // "SEGFILE1"
-inline constexpr std::uint32_t segment_version = 2;
+inline constexpr std::uint32_t segment_version = 2;  // in 1 no segment had flags
 inline constexpr std::uint64_t segment_data_at = block_bytes;
 inline constexpr std::uint64_t crc_block_bytes = 64 * base::kib;
 
@@ -65,8 +65,8 @@ struct SegmentFileHeader {
 static_assert(sizeof(SegmentFileHeader) == 80 && offsetof(SegmentFileHeader, meta_crc) == 56);
 
 struct SegmentEntry {
-  // Compaction by key has been here: offsets may be without a record.
-  static constexpr std::uint16_t compacted = 1;
+  static constexpr std::uint16_t sparse = 1;     // offsets may be without a record
+  static constexpr std::uint16_t compacted = 2;  // of its keys no older record is left
 
   std::uint32_t partition = 0;
   std::int32_t last_epoch = 0;
@@ -79,6 +79,7 @@ struct SegmentEntry {
   std::uint16_t index_count = 0;
   std::uint16_t flags = 0;
 
+  bool is_sparse() const { return (flags & sparse) != 0; }
   bool is_compacted() const { return (flags & compacted) != 0; }
   bool operator==(const SegmentEntry&) const = default;
 };

@@ -31,7 +31,7 @@ base::Result<std::span<const std::byte>> SegmentReader::batch_at(const SegmentEn
   const bool is_first = position == segment.position;
   const bool is_next = !is_first && position == next_at_;
   const base::Offset from = is_next ? next_offset_ : segment.first_offset;
-  const bool is_known = (is_first || is_next) && !segment.is_compacted();
+  const bool is_known = (is_first || is_next) && !segment.is_sparse();
   const bool follows = is_known ? view.base_offset() == from : view.base_offset() >= from;
   if (check_batch(*batch, Offsets::some) != BatchFault::none || !follows ||
       view.last_offset() >= segment.end_offset) {

@@ -18,7 +18,7 @@ namespace millrace::storage {
 struct Segment {
   FileId file{};
   std::uint16_t index_count = 0;
-  bool is_compacted = false;
+  bool is_sparse = false;
   base::Offset first_offset = 0;
   base::Offset end_offset = 0;
   std::uint64_t position = 0;  // in the file

@@ -20,7 +20,7 @@ static_assert(write_bytes % crc_block_bytes == 0);
 Segment segment_of(const SegmentFile& file, const SegmentEntry& entry) {
   return {.file = file.file,
           .index_count = entry.index_count,
-          .is_compacted = entry.is_compacted(),
+          .is_sparse = entry.is_sparse(),
           .first_offset = entry.first_offset,
           .end_offset = entry.end_offset,
           .position = entry.position,
@@ -59,10 +59,9 @@ base::Result<void> SegmentWriter::start(std::string_view file_name,
 }
 
 void SegmentWriter::cover(base::PartitionId partition, base::Offset first, base::Offset end,
-                          bool is_compacted) {
+                          std::uint16_t flags) {
   const bool continues = !meta_.segments.empty() && segment().partition == base::raw(partition) &&
-                         segment().end_offset == first &&
-                         segment().is_compacted() == is_compacted &&
+                         segment().end_offset == first && segment().flags == flags &&
                          segment().bytes < segment_bytes_max;
   if (!continues) {
     meta_.segments.push_back({.partition = base::raw(partition),
@@ -70,7 +69,7 @@ void SegmentWriter::cover(base::PartitionId partition, base::Offset first, base:
                               .position = position(),
                               .max_timestamp_ms = std::numeric_limits<std::int64_t>::min(),
                               .index_first = static_cast<std::uint32_t>(meta_.index.size()),
-                              .flags = is_compacted ? SegmentEntry::compacted : std::uint16_t{0}});
+                              .flags = flags});
     spacing_ = index_spacing_bytes;
     indexed_ = position();
   }
@@ -96,7 +95,7 @@ base::Result<void> SegmentWriter::put(std::span<const std::byte> batch) {
 base::Result<void> SegmentWriter::add(base::PartitionId partition,
                                       std::span<const std::byte> batch) {
   const BatchView view(batch.data());
-  cover(partition, view.base_offset(), view.last_offset() + 1, false);
+  cover(partition, view.base_offset(), view.last_offset() + 1, 0);
   return put(batch);
 }
 

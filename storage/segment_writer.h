@@ -44,10 +44,11 @@ class SegmentWriter {
   // identity: cluster, shard, number, from and to; the rest is found out.
   base::Result<void> start(std::string_view file_name, const SegmentFileHeader& identity,
                            std::uint64_t data_bytes_max);
-  // What put() brings next has the offsets of [first, end). Partitions in rising order, and the
-  // offsets of each. Goes on with the segment before where it can; a gap begins another one, and so
-  // does one that has segment_bytes_max.
-  void cover(base::PartitionId partition, base::Offset first, base::Offset end, bool is_compacted);
+  // What put() brings next has the offsets of [first, end); flags: SegmentEntry's. Partitions in
+  // rising order, and the offsets of each. Goes on with the segment before where it can; a gap
+  // begins another one, and so does one that has segment_bytes_max.
+  void cover(base::PartitionId partition, base::Offset first, base::Offset end,
+             std::uint16_t flags);
   base::Result<void> put(std::span<const std::byte> batch);
   // A batch that has a record for each of its offsets: both of the above.
   base::Result<void> add(base::PartitionId partition, std::span<const std::byte> batch);

@@ -59,7 +59,8 @@ constexpr const char* migrations_sql[] = {R"(
 )"};
 static_assert(std::size(migrations_sql) == schema_version - 1);
 
-constexpr std::int64_t id_max = 0xffff'ffff;  // ids are 32 bits wide
+constexpr std::int64_t tombstones_ms_max = 100LL * 365 * 86'400'000;  // a hundred years
+constexpr std::int64_t id_max = 0xffff'ffff;                          // ids are 32 bits wide
 
 // One prepared statement, finalised on the way out.
 class Statement {
@@ -100,11 +101,11 @@ Topic topic_of(const Statement& row) {
 }
 
 Result<void> check_retention(const Retention& retention) {
-  if (retention.tombstones_ms < -1) {
+  if (retention.tombstones_ms < -1 || retention.tombstones_ms > tombstones_ms_max) {
     return Error(ErrorCode::invalid_argument,
-                 "tombstones are kept 0 ms or longer, or -1 where a topic is not compacted; not "
+                 "tombstones are kept 0 ms to {} ms, or -1 where a topic is not compacted; not "
                  "{} ms",
-                 retention.tombstones_ms);
+                 tombstones_ms_max, retention.tombstones_ms);
   }
   if (retention.ms >= -1 && retention.ms != 0 && retention.bytes >= -1 && retention.bytes != 0) {
     return {};

@@ -34,7 +34,8 @@ std::optional<BatchView> BatchWindow::sound_batch(std::uint64_t at, const BatchR
     return {};
   }
   const auto batch = bytes(at, count);
-  if (check_batch(batch) != BatchFault::none) return {};
+  const Offsets offsets = range.order == BatchRange::Order::complete ? Offsets::all : Offsets::some;
+  if (check_batch(batch, offsets) != BatchFault::none) return {};
   return BatchView(batch.data());
 }
 
@@ -79,12 +80,11 @@ base::Result<void> BatchWindow::visit_sound(BatchRange range, const Visitor& vis
 }
 
 BatchRange range_of(const SegmentEntry& segment) {
-  return {
-      .begin = segment.position,
-      .end = segment.position + segment.bytes,
-      .first_offset = segment.first_offset,
-      .end_offset = segment.end_offset,
-      .order = segment.is_compacted() ? BatchRange::Order::rising : BatchRange::Order::complete};
+  return {.begin = segment.position,
+          .end = segment.position + segment.bytes,
+          .first_offset = segment.first_offset,
+          .end_offset = segment.end_offset,
+          .order = segment.is_sparse() ? BatchRange::Order::rising : BatchRange::Order::complete};
 }
 
 }  // namespace millrace::storage

@@ -134,7 +134,10 @@ base::Result<void> write_covers(Disk& disk, SegmentWriter& writer,
                                 const std::map<std::uint32_t, std::vector<Cover>>& covers) {
   for (const auto& [partition, of_one] : covers) {
     for (const Cover& cover : of_one) {
-      writer.cover(base::PartitionId{partition}, cover.span.first, cover.span.end, true);
+      const std::uint16_t flags =
+          cover.segment != nullptr ? cover.segment->flags : std::uint16_t{0};
+      writer.cover(base::PartitionId{partition}, cover.span.first, cover.span.end,
+                   flags | SegmentEntry::sparse);
       if (cover.file == nullptr) continue;
       BatchWindow window(disk, cover.file->file, segment_data_at + cover.file->header.data_bytes);
       const auto on_batch = [&](std::uint64_t, const BatchView& batch) {

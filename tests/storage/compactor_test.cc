@@ -448,6 +448,57 @@ TEST(CompactorByKey, makes_room_on_a_disk_that_is_low) {
   at.expect_records(at.last());
 }
 
+TEST(CompactorByKey, a_tombstone_stays_as_long_as_what_it_deletes) {
+  LogOptions options = compacting_options();
+  options.compactor.keys_max = 4;
+  KeyedFixture at(options);
+  const auto fill = [](std::size_t bytes) { return std::string(bytes, 'y'); };
+  at.add({{.key = "a", .value = fill(9)},
+          {.key = "b", .value = fill(9)},
+          {.key = "c", .value = fill(9)},
+          {.key = "d", .value = fill(9)}});
+  at.add({{.key = "x", .value = fill(9)}});
+  at.add({{.key = "x", .value = {}}});
+  at.sort();
+  for (std::size_t bytes = 400; bytes < 10'000; bytes *= 2) {
+    at.wall_ms += 2 * day_ms;
+    at.add({{.key = "a", .value = fill(bytes)}});
+    at.sort();
+    const auto found = at.records_from(0);
+    EXPECT_TRUE(found.contains(5) || !found.contains(4)) << bytes;
+  }
+  at.add({{.key = "x", .value = fill(20'000)}});
+  at.sort();
+  const auto found = at.records_from(0);
+  EXPECT_FALSE(found.contains(4) || found.contains(5));
+}
+
+TEST(CompactorByKey, what_rotten_meta_knew_of_partitions_is_learned_from_the_segments) {
+  KeyedFixture at;
+  for (int i = 0; i < 3; ++i) {
+    at.add({{.key = "a", .value = std::string(400, 'x')}});
+    at.add({{.key = "b" + std::to_string(i), .value = std::string(400, 'y')}});
+    at.sort();
+  }
+  at.append_durably(1, 3000);
+  at.sort();
+  const auto before = at.records_from(0);
+  // The newest file that was sorted, the only one that knows the partition, loses both its metas.
+  const SegmentFileHeader newest = at.log->store().files().back().header;
+  for (const std::uint32_t copy : {0U, 1U}) {
+    at.disk.flip_bit(segment_file_name(newest.number), newest.meta_at(copy) + 10, 1);
+  }
+  at.reopen();
+  at.sort();
+  Log::Cursor cursor = at.log->cursor_at(at.slot(at.id), 0);
+  for (const auto& [offset, record] : before) {
+    Log::Slice slice;
+    ASSERT_EQ(at.read(at.id, cursor, slice), Status::ready) << offset;
+    EXPECT_EQ(slice.base_offset, offset);
+    at.log->advance(cursor, slice);
+  }
+}
+
 TEST(CompactorByKey, a_crash_at_any_step_loses_no_key) {
   bool finished = false;
   for (int steps = 1; !finished; ++steps) {

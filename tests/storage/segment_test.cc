@@ -102,8 +102,8 @@ TEST(Segment, what_points_out_of_the_file_is_not_believed_though_its_crc_is_righ
   EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.segments[0].bytes = ~0ULL; }));
   EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.segments[1].end_offset = 0; }));
   EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.segments[1].first_offset = -1; }));
-  EXPECT_FALSE(refused([](SegmentMeta& meta) { meta.segments[0].flags = 1; }));
-  EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.segments[0].flags = 2; }));
+  EXPECT_FALSE(refused([](SegmentMeta& meta) { meta.segments[0].flags = 3; }));
+  EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.segments[0].flags = 4; }));
   EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.segments[0].index_count = 3; }));
   EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.segments[0].index_first = ~0U; }));
   EXPECT_TRUE(refused([](SegmentMeta& meta) { meta.producers[0].batch_count = 6; }));

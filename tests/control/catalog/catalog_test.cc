@@ -11,6 +11,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <set>
 
 namespace millrace::control {
@@ -181,8 +182,10 @@ TEST_F(CatalogTest, keeps_a_topics_retention_and_its_change) {
   EXPECT_EQ((*catalog.find("other"))->retention, Retention());
   ASSERT_TRUE(catalog.alter_topic("t", {.retention_ms = -1, .retention_bytes = -1}));
   EXPECT_EQ((*catalog.find("t"))->retention, Retention());
-  EXPECT_EQ(catalog.alter_topic("t", {.tombstones_ms = -2}).error().code(),
-            ErrorCode::invalid_argument);
+  for (const std::int64_t wrong : {std::int64_t{-2}, std::numeric_limits<std::int64_t>::max()}) {
+    EXPECT_EQ(catalog.alter_topic("t", {.tombstones_ms = wrong}).error().code(),
+              ErrorCode::invalid_argument);
+  }
   ASSERT_TRUE(catalog.alter_topic("t", {.tombstones_ms = 0}));
   EXPECT_EQ((*catalog.find("t"))->retention, Retention{.tombstones_ms = 0});
   ASSERT_TRUE(catalog.create_topic({.name = "compacted", .retention = {.tombstones_ms = 9}}));

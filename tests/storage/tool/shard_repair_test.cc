@@ -79,6 +79,11 @@ TEST(ShardRepair, files_that_a_node_would_merge_are_left_as_they_are) {
   EXPECT_TRUE(at.disk.exists(segment_file_name(1)));
   at.open();
   expect_all_but(at, 1, 3);
+  at.options.compactor.merge.files_per_merge = 4;
+  at.close_and_open();
+  at.sort();
+  EXPECT_LT(at.log->store().files().size(), 8U);
+  EXPECT_EQ(read_all(at, 1).size(), 13U);
 }
 
 TEST(ShardRepair, a_lost_batch_of_the_journal_is_passed_over_once_it_is_accepted) {
