@@ -33,6 +33,11 @@ enum class Fault : std::uint8_t {
   sorting_cut,            // a kill or power cut with a segment file half written
   disk_full,              // no file can be made for a while
   records_deleted,        // the oldest of a partition
+  rewriting_cut,          // a kill or power cut with a merged or compacted file half written
+  // No trouble, but what a night must not be without.
+  files_merged,
+  partitions_compacted,
+  tombstone_gone,
   count,
 };
 
@@ -60,7 +65,11 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Fault::count)> f
     "flush_failed",
     "sorting_cut",
     "disk_full",
-    "records_deleted"};
+    "records_deleted",
+    "rewriting_cut",
+    "files_merged",
+    "partitions_compacted",
+    "tombstone_gone"};
 
 using FaultCounts = std::array<std::uint64_t, static_cast<std::size_t>(Fault::count)>;
 

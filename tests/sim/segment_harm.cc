@@ -74,7 +74,8 @@ SegmentHarm::Place SegmentHarm::choose(const Victim& victim) {
 SegmentHarm::Place SegmentHarm::choose_data(const Victim& victim) {
   add(faults_, Fault::segment_data_harmed);
   if (random_.permille(500)) return {storage::segment_data_at, victim.header.data_bytes};
-  const auto& segments = victim.meta.segments;
+  std::vector<storage::SegmentEntry> segments = victim.meta.segments;
+  std::erase_if(segments, [](const storage::SegmentEntry& segment) { return segment.bytes == 0; });
   const storage::SegmentEntry& segment = segments[random_.below(segments.size())];
   const std::uint64_t wanted = segment.position + random_.below(segment.bytes);
   std::uint64_t at = segment.position;
@@ -123,6 +124,7 @@ void SegmentHarm::excuse(const Victim& victim, const storage::SegmentEntry& segm
   const auto index = std::span(victim.meta.index).subspan(segment.index_first, segment.index_count);
   // Without a batch's header those behind it are found only from the next place of the index on.
   std::uint64_t lost_to = 0;
+  base::Offset last_end = segment.first_offset;
   const std::uint64_t end = segment.position + segment.bytes;
   for (std::uint64_t at = segment.position; at < end;) {
     const BatchView batch(victim.bytes.data() + at);
@@ -131,12 +133,18 @@ void SegmentHarm::excuse(const Victim& victim, const storage::SegmentEntry& segm
       const auto next = std::ranges::find_if(
           index, [at](const storage::IndexEntry& entry) { return entry.position > at; });
       lost_to = next == index.end() ? end : next->position;
+      if (segment.is_compacted())
+        checker_.harmed(segment.partition, last_end,
+                        next == index.end() ? segment.end_offset : next->first_offset);
     }
+    last_end = batch.last_offset() + 1;
     if (hit || at < lost_to) {
+      checker_.harmed(segment.partition, batch.base_offset(), batch.last_offset() + 1);
       storage::RecordReader records(batch);
       storage::Record record;
       while (records.next(record))
-        checker_.harmed(segment.partition, record.offset, record.value.value_or(""));
+        checker_.harmed(segment.partition, record.offset,
+                        Checker::text_of(record.key, record.value));
     }
     at += batch.bytes();
   }

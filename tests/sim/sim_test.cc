@@ -1,6 +1,7 @@
 // Seeds of whole runs, and the proof that they would notice.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -117,6 +118,83 @@ TEST(Checker, lets_a_node_refuse_what_was_harmed_and_nothing_else) {
   whole.erase(whole.begin() + 4);
   checker.verify(0, whole, false);
   EXPECT_EQ(checker.findings().back().kind, Anomaly::lost);
+}
+
+// Partition 0 as it was before compaction: key a three times, then its tombstone; b, and no key.
+std::vector<Checker::Entry> log_of_keys(Checker& checker) {
+  checker.compacted(0, 1000);
+  const std::array<Checker::Keyed, 6> keyed = {{{"a"}, {"b"}, {"a"}, {"b"}, {"a", true}, {""}}};
+  std::vector<Checker::Entry> whole;
+  for (std::uint64_t i = 0; i < keyed.size(); ++i) {
+    checker.offered(1, 0, i, keyed[i]);
+    const std::string value = Checker::value_of(1, i, 50);
+    const auto key = keyed[i].key.empty() ? Checker::Bytes() : Checker::Bytes(keyed[i].key);
+    whole.push_back({static_cast<std::int64_t>(i),
+                     Checker::text_of(key, keyed[i].is_tombstone ? Checker::Bytes() : value)});
+    checker.read(0, whole.back().offset, whole.back().value, true);
+  }
+  checker.acknowledged(1, keyed.size());
+  for (const Checker::Entry& entry : whole) checker.read(0, entry.offset, entry.value, true);
+  return whole;
+}
+
+// What is left of it, when, and what is wrong with that; `count` where nothing is.
+struct Left {
+  const char* name;
+  std::vector<std::size_t> records;
+  std::int64_t now_ms;
+  Anomaly kind;
+};
+
+class LeftOfKeys : public ::testing::TestWithParam<Left> {};
+
+TEST_P(LeftOfKeys, is_judged_by_keys) {
+  Checker checker;
+  const std::vector<Checker::Entry> whole = log_of_keys(checker);
+  std::vector<Checker::Entry> left;
+  for (const std::size_t record : GetParam().records) left.push_back(whole[record]);
+  checker.verify(0, left, false, GetParam().now_ms);
+  if (GetParam().kind == Anomaly::count) {
+    EXPECT_TRUE(checker.findings().empty()) << checker.findings().front().text;
+  } else {
+    ASSERT_FALSE(checker.findings().empty());
+    EXPECT_EQ(checker.findings().front().kind, GetParam().kind) << checker.findings().front().text;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    all, LeftOfKeys,
+    ::testing::Values(Left{"all", {0, 1, 2, 3, 4, 5}, 0, Anomaly::count},
+                      Left{"the_last_of_each", {3, 4, 5}, 0, Anomaly::count},
+                      Left{"no_tombstone_too_early", {3, 5}, 999, Anomaly::lost},
+                      Left{"no_tombstone_in_time", {3, 5}, 1000, Anomaly::count},
+                      Left{"the_deleted_again", {2, 3, 5}, 1000, Anomaly::stale},
+                      Left{"an_older_one", {1, 4, 5}, 0, Anomaly::lost},
+                      Left{"none_of_a_key", {4, 5}, 0, Anomaly::lost},
+                      Left{"what_has_no_key_is_gone", {3, 4}, 0, Anomaly::lost}),
+    [](const auto& left) { return std::string(left.param.name); });
+
+TEST(Checker, a_reader_may_be_led_past_what_has_a_later_record_and_nothing_else) {
+  for (const std::int64_t led_to : {3, 4}) {
+    Checker checker;
+    std::vector<Checker::Entry> whole = log_of_keys(checker);
+    checker.skipped(0, 1, led_to);
+    whole.erase(whole.begin(), whole.begin() + 3);
+    checker.verify(0, whole, false, 0);
+    EXPECT_EQ(checker.findings().empty(), led_to == 3);
+  }
+}
+
+TEST(Checker, what_begins_at_a_time_begins_there_and_misses_nothing) {
+  for (const std::size_t wrong : {0, 1, 2}) {
+    Checker checker;
+    std::vector<Checker::Entry> whole = log_of_ten(checker);
+    for (Checker::Entry& entry : whole) entry.timestamp_ms = entry.offset * 10;
+    std::vector<Checker::Entry> met(whole.begin() + (wrong == 1 ? 3 : 4), whole.end());
+    if (wrong == 2) met.erase(met.begin() + 2);
+    checker.verify_from_time(0, whole, 35, met);
+    EXPECT_EQ(checker.findings().empty(), wrong == 0);
+  }
 }
 
 // One log with one thing wrong, and what that is called.

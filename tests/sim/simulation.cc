@@ -17,7 +17,9 @@ using base::ms_ns;
 using base::us_ns;
 using client::Level;
 
-constexpr std::uint32_t partition_count = 4;
+constexpr std::uint32_t partition_count = 6;
+constexpr std::uint32_t first_compacted = 4;               // and those after it
+constexpr std::uint64_t keys_max = 12;                     // of a partition, at a time
 constexpr std::uint64_t trouble_ns = 2 * base::second_ns;  // at the fastest pace
 constexpr std::uint64_t peace_ns = 500 * ms_ns;
 constexpr std::uint64_t settle_ns = 120 * base::second_ns;
@@ -25,6 +27,17 @@ constexpr std::uint64_t step_min_ns = 20 * us_ns;
 constexpr std::uint64_t step_max_ns = 20 * ms_ns;
 constexpr std::uint64_t records_max = 4000;  // of a writer
 constexpr const char* topic = "t";
+constexpr const char* compacted_topic = "k";
+constexpr std::uint64_t idle_ns = 2 * base::second_ns;  // of a reader that has met all there is
+
+const char* topic_of(std::uint32_t partition) {
+  return partition < first_compacted ? topic : compacted_topic;
+}
+
+std::uint16_t index_in_topic(std::uint32_t partition) {
+  return static_cast<std::uint16_t>(partition < first_compacted ? partition
+                                                                : partition - first_compacted);
+}
 
 NetOptions draw_weather(Random& random) {
   NetOptions net;
@@ -64,7 +77,12 @@ Simulation::Simulation(std::uint64_t seed, core::NodeMemory& memory, bool reuses
   up_ = true;
   for (DiskState& state : disks_) state.disk->hold(true);
   for (DiskState& state : disks_) check_generation(state);
-  node_->make_topic(partition_count);
+  constexpr std::array<std::int64_t, 3> tombstones_ms = {0, 200, 3'600'000};
+  tombstones_ms_ = tombstones_ms[random_.below(tombstones_ms.size())];
+  for (std::uint32_t partition = first_compacted; partition < partition_count; ++partition)
+    checker_.compacted(partition, tombstones_ms_);
+  began_ms_ = wall_ms();
+  make_topics();
   for (std::size_t i = 0; i < random_.between(1, 3); ++i) add_guest(i % cores);
   for (const Fault kind :
        {Fault::link_cut, Fault::disk_stalled, Fault::disk_slow, Fault::killed, Fault::power_cut,
@@ -91,6 +109,10 @@ core::TestNodeOptions Simulation::node_options(core::NodeMemory& memory) {
   options.sort_at_bytes = sort_at_bytes[random_.below(sort_at_bytes.size())];
   options.files_max = options.sort_at_bytes != 0 ? 4 : 16;
   options.files_ahead = 1;
+  options.compactor.files_per_merge = random_.permille(500) ? 2 : 4;
+  options.compactor.interval_ns = random_.between(1, 50) * ms_ns;
+  if (random_.permille(300)) options.compactor.compacted_bytes_max = 16 * base::kib;
+  if (random_.permille(300)) options.compactor.keys_max = keys_max / 2;
   options.prepare_journal = false;
   options.make_disk = [this](std::uint16_t core) {
     const auto durability =
@@ -139,8 +161,8 @@ void Simulation::add_writer(Guest& guest, std::uint32_t partition, Level ack) {
   writer.partition = partition;
   writer.ack = ack;
   client::ProducerOptions options;
-  options.topic = topic;
-  options.partition = static_cast<std::int32_t>(partition);
+  options.topic = topic_of(partition);
+  options.partition = index_in_topic(partition);
   options.producer_id = static_cast<base::ProducerId>(1000 + writer.id);
   options.ack = ack;
   if (random_.permille(300)) options.batch_bytes = 32 * 1024;
@@ -150,14 +172,30 @@ void Simulation::add_writer(Guest& guest, std::uint32_t partition, Level ack) {
 
 Simulation::Reader& Simulation::add_reader(Guest& guest, std::uint32_t partition,
                                            std::optional<std::int64_t> from) {
+  Reader& reader =
+      add_reader(guest, partition, from ? native::StartAt::offset : native::StartAt::earliest,
+                 from.value_or(0));
+  if (from) reader.last_offset = *from - 1;
+  return reader;
+}
+
+Simulation::Reader& Simulation::add_reader_from_time(Guest& guest, std::uint32_t partition,
+                                                     std::int64_t from_ms) {
+  Reader& reader = add_reader(guest, partition, native::StartAt::time, from_ms);
+  reader.from_ms = from_ms;
+  return reader;
+}
+
+Simulation::Reader& Simulation::add_reader(Guest& guest, std::uint32_t partition,
+                                           native::StartAt start_at, std::int64_t value) {
   Reader& reader = *guest.readers.emplace_back(std::make_unique<Reader>());
   reader.guest = &guest;
   reader.partition = partition;
   client::SubscriptionOptions options;
-  options.topic = topic;
-  options.partition_index = static_cast<std::uint16_t>(partition);
-  options.start_at = from ? native::StartAt::offset : native::StartAt::earliest;
-  options.start_value = from.value_or(0);
+  options.topic = topic_of(partition);
+  options.partition_index = index_in_topic(partition);
+  options.start_at = start_at;
+  options.start_value = value;
   options.context = &reader;
   reader.subscription = guest.client->subscribe(options);
   return reader;
@@ -169,12 +207,35 @@ void Simulation::offer(Writer& writer) {
     const std::size_t filling_bytes =
         random_.permille(50) ? random_.between(2'000, 20'000) : random_.between(0, 400);
     const std::string value = Checker::value_of(writer.id, writer.offered, filling_bytes);
-    // What is taken may be in the log from here on.
-    checker_.offered(writer.id, writer.partition, writer.offered);
-    if (writer.producer->offer(std::nullopt, value) < 0) break;
+    if (!offer_one(writer, value)) break;
     ++writer.offered;
   }
   writer.offer_at_ns = now() + pace_ * random_.between(100, 20'000) * us_ns;
+}
+
+// What is taken may be in the log from then on, so the checker is told before.
+bool Simulation::offer_one(Writer& writer, const std::string& value) {
+  if (checker_.is_compacted(writer.partition) && !random_.permille(50))
+    return offer_keyed(writer, value);
+  checker_.offered(writer.id, writer.partition, writer.offered, Checker::Keyed{});
+  return writer.producer->offer(std::nullopt, value) >= 0;
+}
+
+bool Simulation::offer_keyed(Writer& writer, const std::string& value) {
+  const std::uint64_t number = random_.below(keys_max);
+  Key& key = keys_[{writer.partition, number}];
+  const std::string name = fmt::format("{}k{}g{}", writer.partition, number, key.generation);
+  const bool is_tombstone = !key.had_tombstone && random_.permille(50);
+  checker_.offered(writer.id, writer.partition, writer.offered,
+                   Checker::Keyed{name, is_tombstone, wall_ms()});
+  const auto taken =
+      writer.producer->offer(name, is_tombstone ? std::nullopt : std::optional(value));
+  if (taken < 0) return false;
+  if (!is_tombstone) return true;
+  // Either it is used again, or another one in its place.
+  key.had_tombstone = random_.permille(500);
+  if (!key.had_tombstone) ++key.generation;
+  return true;
 }
 
 void Simulation::look_after(Guest& guest, Writer& writer) {
@@ -226,26 +287,43 @@ void Simulation::look_after(Guest& guest, Reader& reader) {
     return checker_.report(Anomaly::unreadable, fmt::format("partition {}: {}", reader.partition,
                                                             mr_status_text(status)));
   if (harmed_) return;
+  // What was harmed may lie on the way to the time that was asked for.
+  if (reader.from_ms && checker_.is_harmed_from(reader.partition, position.next_offset)) return;
   if (const auto end = checker_.refused(reader.partition, position.next_offset))
     reader.resume_at = *end;
 }
 
 void Simulation::deliver(Reader& reader, const mr_record& record) {
-  const std::string_view value(static_cast<const char*>(record.value), record.value_bytes);
+  const auto bytes = [](const void* at, std::size_t count) {
+    return at == nullptr ? Checker::Bytes() : std::string_view(static_cast<const char*>(at), count);
+  };
+  const std::string text = Checker::text_of(bytes(record.key, record.key_bytes),
+                                            bytes(record.value, record.value_bytes));
   if (record.offset <= reader.last_offset)
     checker_.report(Anomaly::reordered,
                     fmt::format("partition {}: offset {} was delivered after {}", reader.partition,
                                 record.offset, reader.last_offset));
   if (reader.last_offset >= 0 && record.offset > reader.last_offset + 1)
-    checker_.report(Anomaly::lost,
-                    fmt::format("partition {}: a reader was led from offset {} to {}",
-                                reader.partition, reader.last_offset, record.offset));
+    led_on(reader, record.offset);
+  if (record.timestamp_ms < std::exchange(reader.from_ms, {}).value_or(record.timestamp_ms))
+    checker_.report(Anomaly::broken_rule, fmt::format("partition {}: offset {} is older than the "
+                                                      "time that was asked for",
+                                                      reader.partition, record.offset));
   reader.last_offset = record.offset;
-  if (reader.into != nullptr) return reader.into->push_back({record.offset, std::string(value)});
+  reader.met_at_ns = now();
+  if (reader.into != nullptr)
+    return reader.into->push_back({record.offset, text, record.timestamp_ms});
   // A packet of an earlier life of the node may still be under way.
   const Guest& guest = *reader.guest;
   const bool is_current = guest.client->stats().sessions > guest.sessions_before;
-  checker_.read(reader.partition, record.offset, value, is_current);
+  checker_.read(reader.partition, record.offset, text, is_current);
+}
+
+void Simulation::led_on(const Reader& reader, std::int64_t to) {
+  if (checker_.is_compacted(reader.partition))
+    return checker_.skipped(reader.partition, reader.last_offset + 1, to);
+  checker_.report(Anomaly::lost, fmt::format("partition {}: a reader was led from offset {} to {}",
+                                             reader.partition, reader.last_offset, to));
 }
 
 void Simulation::use(Guest& guest) {
@@ -272,8 +350,13 @@ void Simulation::use(Guest& guest) {
 void Simulation::replace_reader(Guest& guest) {
   const auto partition = static_cast<std::uint32_t>(random_.below(partition_count));
   const std::int64_t end = log_end(partition);
-  if (end == 0 || random_.permille(300)) {
+  const std::uint64_t place = random_.below(10);
+  if (end == 0 || place < 3) {
     add_reader(guest, partition);
+  } else if (place < 6) {
+    const auto age_ms = static_cast<std::uint64_t>(wall_ms() - began_ms_);
+    add_reader_from_time(guest, partition,
+                         began_ms_ + static_cast<std::int64_t>(random_.below(age_ms + 1)));
   } else {
     add_reader(guest, partition,
                static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(end))));
@@ -353,13 +436,30 @@ void Simulation::turn_node() {
 
 // Some of it, so that trouble comes between its steps. What fails is tried again later.
 void Simulation::keep_house() {
-  for (auto& core : node_->cores) {
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    storage::Log& log = *node_->cores[i]->log;
     for (std::uint64_t steps = random_.below(4); steps > 0; --steps) {
-      const auto worked = core->log->keep_house(
-          now(), static_cast<std::int64_t>(node_->clock.wall_ns() / base::ms_ns));
-      core->log->take_messages();
+      const auto worked = log.keep_house(now(), wall_ms());
+      log.take_messages();
       if (!worked || !*worked) break;
     }
+    if (node_->options.sort_at_bytes != 0) count_rewritten(disks_[i], log.store());
+  }
+}
+
+// A file that was sorted goes further than all before it.
+void Simulation::count_rewritten(DiskState& state, const storage::SegmentStore& store) {
+  if (store.next_number() == state.file_number + 1) return;
+  for (const storage::SegmentFile& file : store.files()) {
+    const storage::SegmentFileHeader& header = file.header;
+    if (header.number <= state.file_number) continue;
+    if (header.from == header.to) {
+      add(faults_, Fault::partitions_compacted);
+    } else if (header.to <= state.sorted_to) {
+      add(faults_, Fault::files_merged);
+    }
+    state.sorted_to = std::max(state.sorted_to, header.to);
+    state.file_number = header.number;
   }
 }
 
@@ -401,7 +501,18 @@ void Simulation::start_node() {
                                                  disks_[i].proven));
     disks_[i].durable = disks_[i].proven = end;
   }
-  node_->make_topic(partition_count);
+  make_topics();
+}
+
+void Simulation::make_topics() {
+  using link::MailboxKind;
+  node_->mail(core::TestNode::message(MailboxKind::create_topic, topic, 1, 0, first_compacted));
+  auto compacted = core::TestNode::message(MailboxKind::create_topic, compacted_topic, 2,
+                                           first_compacted, partition_count - first_compacted);
+  compacted.tombstones_ms = tombstones_ms_;
+  node_->mail(compacted);
+  node_->mail(core::TestNode::message(MailboxKind::catalog_complete));
+  node_->turns(2);
 }
 
 // Nobody is told anything.
@@ -416,6 +527,7 @@ void Simulation::kill_node(bool power_cut) {
   add(faults_, power_cut ? Fault::power_cut : Fault::killed);
   for (DiskState& state : disks_) {
     if (state.disk->exists(storage::unfinished_segment_name)) add(faults_, Fault::sorting_cut);
+    if (state.disk->exists(storage::unfinished_rewrite_name)) add(faults_, Fault::rewriting_cut);
     if (power_cut) {
       const auto crash = state.disk->crash();
       if (crash.kept != 0 && crash.lost != 0) add(faults_, Fault::torn_write);
@@ -598,8 +710,36 @@ std::int64_t Simulation::log_end(std::uint32_t partition) const {
   return block == nullptr ? 0 : static_cast<std::int64_t>(block->log_end.get());
 }
 
+// Where the last records of a compacted partition were tombstones, nothing tells that it is read.
+bool Simulation::is_read(Reader*& reader) {
+  const std::int64_t end = log_end(reader->partition);
+  if (reader->resume_at >= 0 && reader->resume_at < end) {
+    auto* into = reader->into;
+    reader = &add_reader(*guests_.front(), reader->partition, reader->resume_at);
+    reader->into = into;
+    reader->met_at_ns = now();
+  }
+  return reader->finished || reader->last_offset + 1 >= end ||
+         (checker_.is_compacted(reader->partition) && now() > reader->met_at_ns + idle_ns);
+}
+
+void Simulation::read_to_end(std::vector<Reader*>& readers) {
+  const std::uint64_t end_ns = now() + settle_ns;
+  const auto is_done = [this](Reader*& reader) { return is_read(reader); };
+  for (Reader* reader : readers) reader->met_at_ns = now();
+  while (now() < end_ns && !std::ranges::all_of(readers, is_done)) step();
+  for (Reader*& reader : readers) {
+    if (!is_read(reader))
+      checker_.report(Anomaly::stuck,
+                      fmt::format("partition {} is read up to {} of {}", reader->partition,
+                                  reader->last_offset + 1, log_end(reader->partition)));
+  }
+}
+
 void Simulation::read_all() {
   std::vector<std::vector<Checker::Entry>> whole(partition_count);
+  std::vector<std::vector<Checker::Entry>> later(partition_count);  // from a time on
+  std::vector<std::int64_t> later_from(partition_count);
   Guest& guest = *guests_.front();
   connect(guest);
   run_until_ns(now() + 100 * ms_ns);  // the node has shown its partitions
@@ -608,23 +748,25 @@ void Simulation::read_all() {
     readers.push_back(&add_reader(guest, partition));
     readers.back()->into = &whole[partition];
   }
-  const auto done = [&](Reader*& reader) {
-    if (reader->resume_at >= 0 && reader->resume_at < log_end(reader->partition)) {
-      auto* into = reader->into;
-      reader = &add_reader(guest, reader->partition, reader->resume_at);
-      reader->into = into;
-    }
-    return reader->finished || reader->last_offset + 1 >= log_end(reader->partition);
-  };
-  const std::uint64_t end_ns = now() + settle_ns;
-  while (now() < end_ns && !std::all_of(readers.begin(), readers.end(), done)) step();
-  for (Reader* reader : readers) {
-    if (!done(reader))
-      checker_.report(Anomaly::stuck,
-                      fmt::format("partition {} is read up to {} of {}", reader->partition,
-                                  reader->last_offset + 1, log_end(reader->partition)));
-    checker_.verify(reader->partition, whole[reader->partition], is_damaged(reader->partition));
+  read_to_end(readers);
+  for (std::uint32_t partition = 0; partition < partition_count; ++partition)
+    checker_.verify(partition, whole[partition], is_damaged(partition), wall_ms());
+  add(faults_, Fault::tombstone_gone, checker_.tombstones_gone());
+  if (may_harm_ || may_harm_segments_) return;
+
+  readers.clear();
+  for (std::uint32_t partition = 0; partition < partition_count; ++partition) {
+    if (whole[partition].empty()) continue;
+    const std::size_t first = random_.below(whole[partition].size());
+    readers.push_back(
+        &add_reader_from_time(guest, partition, whole[partition][first].timestamp_ms));
+    readers.back()->into = &later[partition];
+    later_from[partition] = whole[partition][first].timestamp_ms;
   }
+  read_to_end(readers);
+  for (const Reader* reader : readers)
+    checker_.verify_from_time(reader->partition, whole[reader->partition],
+                              later_from[reader->partition], later[reader->partition]);
 }
 
 Report Simulation::run() {

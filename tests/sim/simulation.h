@@ -9,12 +9,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "dataplane/base/units.h"
 #include "dataplane/client/client.h"
+#include "storage/segment_store.h"
 #include "tests/dataplane/core/test_node.h"
 #include "tests/sim/checker.h"
 #include "tests/sim/faults.h"
@@ -63,6 +67,8 @@ class Simulation {
     bool finished = false;
     std::vector<Checker::Entry>* into = nullptr;  // the whole log, at the end
     std::int64_t resume_at = -1;                  // behind what was refused
+    std::optional<std::int64_t> from_ms;          // where it begins, until it has met a record
+    std::uint64_t met_at_ns = 0;                  // the last record
   };
   struct Guest {
     std::unique_ptr<test::FakePort> port;
@@ -77,9 +83,16 @@ class Simulation {
     std::uint64_t next_ns = 0;  // when the oldest operation completes; 0: not drawn yet
     std::uint64_t stalled_until_ns = 0;
     std::uint64_t slow_until_ns = 0;
-    std::uint64_t generation = 0;  // of the last start
-    base::Position durable = 0;    // of the journal
-    base::Position proven = 0;     // a later frame says that all before it is durable
+    std::uint64_t generation = 0;   // of the last start
+    base::Position durable = 0;     // of the journal
+    base::Position proven = 0;      // a later frame says that all before it is durable
+    std::uint64_t file_number = 0;  // of its newest segment file
+    base::Position sorted_to = 0;
+  };
+  // Of a compacted partition.
+  struct Key {
+    std::uint64_t generation = 0;
+    bool had_tombstone = false;
   };
   struct Later {
     std::uint64_t at_ns;
@@ -92,8 +105,12 @@ class Simulation {
   void add_writer(Guest& guest, std::uint32_t partition, client::Level ack);
   // from: an offset; nothing: the earliest.
   Reader& add_reader(Guest& guest, std::uint32_t partition, std::optional<std::int64_t> from = {});
+  Reader& add_reader_from_time(Guest& guest, std::uint32_t partition, std::int64_t from_ms);
+  Reader& add_reader(Guest& guest, std::uint32_t partition, native::StartAt start_at,
+                     std::int64_t value);
   void replace_reader(Guest& guest);
   void deliver(Reader& reader, const mr_record& record);
+  void led_on(const Reader& reader, std::int64_t to);
 
   // One step of time, to the next thing that happens.
   void step();
@@ -104,9 +121,13 @@ class Simulation {
   void move_disk(DiskState& state);
   void use(Guest& guest);
   void offer(Writer& writer);
+  bool offer_one(Writer& writer, const std::string& value);
+  bool offer_keyed(Writer& writer, const std::string& value);
   void look_after(Guest& guest, Writer& writer);
   void look_after(Guest& guest, Reader& reader);
 
+  void make_topics();
+  void count_rewritten(DiskState& state, const storage::SegmentStore& store);
   void start_node();
   void stop_node();
   void kill_node(bool power_cut);
@@ -122,10 +143,13 @@ class Simulation {
   void heal();
   bool settled() const;
   void read_all();
+  bool is_read(Reader*& reader);
+  void read_to_end(std::vector<Reader*>& readers);
   // What the node shows of it; null: nothing yet.
   const link::PartitionBlock* block_of(std::uint32_t partition) const;
   bool is_damaged(std::uint32_t partition) const;
   std::int64_t log_end(std::uint32_t partition) const;
+  std::int64_t wall_ms() { return static_cast<std::int64_t>(node_->clock.wall_ns() / base::ms_ns); }
   std::uint64_t now() { return node_->clock.monotonic_ns(); }
 
   std::uint64_t seed_;
@@ -140,6 +164,9 @@ class Simulation {
   std::vector<DiskState> disks_;
   std::vector<std::unique_ptr<Guest>> guests_;
   std::vector<Later> later_;
+  std::map<std::pair<std::uint32_t, std::uint64_t>, Key> keys_;  // by partition and number
+  std::int64_t tombstones_ms_ = 0;
+  std::int64_t began_ms_ = 0;
   std::uint64_t starts_ = 0;
   std::uint64_t writer_ids_ = 0;
   std::uint64_t fault_at_ns_ = 0;

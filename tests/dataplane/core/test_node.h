@@ -27,8 +27,9 @@ struct TestNodeOptions {
   std::uint64_t file_bytes = 8ULL << 20;
   std::uint32_t files_max = 4;
   std::uint32_t files_ahead = 4;
-  bool prepare_journal = true;                   // all of it, before the first turn
-  std::uint64_t sort_at_bytes = 0;               // 0: nothing is sorted
+  bool prepare_journal = true;      // all of it, before the first turn
+  std::uint64_t sort_at_bytes = 0;  // 0: nothing is sorted
+  storage::CompactorOptions compactor{};
   std::uint64_t secret = 0xfedcba9876543210ULL;  // of the sessions; a process draws one
   std::function<std::unique_ptr<storage::Disk>(std::uint16_t core)> make_disk = [](std::uint16_t) {
     return std::make_unique<storage::MemoryDisk>();
@@ -98,6 +99,7 @@ class TestCore {
     log.has_sorter = options.sort_at_bytes != 0;
     log.sorter.start_bytes = options.sort_at_bytes;
     log.sorter.pass_bytes = options.file_bytes;
+    log.compactor = options.compactor;
     log.segments_max = 1024;
     return log;
   }
