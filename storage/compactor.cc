@@ -253,7 +253,7 @@ base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
     job->known = store_.checkpoint();
   } else {
     job->identity.to = newest->header.to;
-    auto meta = store_.read_meta(newest->file, newest->header);
+    auto meta = store_.read_meta(newest->file, newest->header, MetaParts::without_index_and_crcs);
     if (!meta) {
       rotten_.insert(newest->header.number);
       return base::Error(base::ErrorCode::corrupt, "{} has no sound copy of its meta left",

@@ -49,9 +49,11 @@ Log::Log(const LogOptions& options, Disk& disk, base::Arena& arena, RecoveryVisi
       index_(arena, index_chunks(options)),
       segments_(arena, segment_nodes(options)) {
   CHECK(options.read_buffers <= read_buffers_max);
-  partitions_ = arena.allocate<Partition>(options.partitions_max);
+  partitions_ = arena.allocate_untouched<Partition>(options.partitions_max);
   slot_table_ = arena.allocate<std::uint32_t>(slot_table_size(options));
-  if (options.has_sorter) link_.marks = arena.allocate<PartitionMark>(options.partitions_max);
+  if (options.has_sorter) {
+    link_.marks = arena.allocate_untouched<PartitionMark>(options.partitions_max);
+  }
   for (std::uint32_t i = 0; i < options.read_buffers; ++i) {
     buffers_[i].memory = arena.allocate_bytes(read_buffer_bytes, block_bytes);
   }
@@ -275,7 +277,8 @@ void Log::set_damage(Partition& partition, base::Offset first, base::Offset last
 
 void Log::mark(const Partition& partition) {
   if (link_.marks.empty()) return;
-  PartitionMark& mark = link_.marks[static_cast<std::size_t>(&partition - partitions_.data())];
+  const auto slot = static_cast<std::size_t>(&partition - partitions_.data());
+  PartitionMark& mark = link_.marks[slot];
   mark.log_start.set(static_cast<std::uint64_t>(partition.log_start));
   mark.damaged.set(partition.damaged ? 1 : 0);
   mark.damage_first.set(static_cast<std::uint64_t>(partition.damage_first));
@@ -283,6 +286,7 @@ void Log::mark(const Partition& partition) {
   mark.tombstones_ms_plus_one.set(
       static_cast<std::uint64_t>(partition.retention.tombstones_ms + 1));
   mark.id_plus_one.set(std::uint64_t{base::raw(partition.id)} + 1);
+  if (link_.marks_used.get() <= slot) link_.marks_used.set(slot + 1);
   link_.marks_changed.add();
 }
 
@@ -358,13 +362,13 @@ void Log::settle_segments() {
   for (const PartitionState& state : store_->checkpoint().partitions) {
     Partition& partition = partitions_[slot_of(base::PartitionId{state.partition})];
     for (base::Offset next = partition.log_start; next < state.log_end;) {
-      const Segment* segment = segments_.find_offset(partition.segments, next);
-      if (segment != nullptr) {
+      const auto segment = segments_.find_offset(partition.segments, next);
+      if (segment) {
         next = segment->end_offset;
         continue;
       }
-      const Segment* after = segments_.find_after(partition.segments, next);
-      const base::Offset found = after != nullptr ? after->first_offset : state.log_end;
+      const auto after = segments_.find_after(partition.segments, next);
+      const base::Offset found = after ? after->first_offset : state.log_end;
       set_damage(partition, next, found - 1);
       next = found;
     }
@@ -514,7 +518,7 @@ void Log::apply_log_start(Partition& partition, base::Offset offset) {
 base::Offset Log::expired_before(const Partition& partition, std::int64_t wall_ms) const {
   if (partition.retention.ms < 0) return 0;
   const std::int64_t oldest_ms = wall_ms - partition.retention.ms;
-  if (const Segment* kept = segments_.find_time(partition.segments, oldest_ms); kept != nullptr) {
+  if (const auto kept = segments_.find_time(partition.segments, oldest_ms)) {
     return kept->first_offset;
   }
   const auto place = index_.find_time(partition.index, oldest_ms);
@@ -528,14 +532,14 @@ base::Offset Log::surplus_before(const Partition& partition) const {
       partition.bytes -
       std::min(partition.bytes, static_cast<std::uint64_t>(partition.retention.bytes));
   base::Offset start = partition.log_start;
-  const Segment* segment = segments_.find_after(partition.segments, -1);
-  for (std::uint32_t steps = 0; steps < surplus_segments && segment != nullptr; ++steps) {
+  auto segment = segments_.find_after(partition.segments, -1);
+  for (std::uint32_t steps = 0; steps < surplus_segments && segment; ++steps) {
     if (segment->bytes > surplus) break;
     surplus -= segment->bytes;
     start = segment->end_offset;
     segment = segments_.find_after(partition.segments, segment->first_offset);
   }
-  if (segment != nullptr) return start;
+  if (segment) return start;
   auto place = index_.first(partition.index);
   for (std::uint32_t steps = 0; place.valid() && steps < surplus_steps; ++steps) {
     if (index_.entry(place).bytes > surplus) break;

@@ -18,7 +18,7 @@ Log::Cursor Log::cursor_at(std::uint32_t slot, base::Offset offset) const {
 
 Log::Cursor Log::cursor_at_time(std::uint32_t slot, std::int64_t timestamp_ms) const {
   const Partition& partition = partitions_[slot];
-  if (const Segment* segment = segments_.find_time(partition.segments, timestamp_ms)) {
+  if (const auto segment = segments_.find_time(partition.segments, timestamp_ms)) {
     return {.offset = std::max(segment->first_offset, partition.log_start),
             .from_ms = timestamp_ms};
   }
@@ -111,8 +111,8 @@ void Log::advance(Cursor& cursor, const Slice& slice) const {
 
 std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cursor& cursor,
                                                  std::uint32_t max_bytes, Slice& slice) {
-  const Segment* segment = segments_.find_offset(partition.segments, cursor.offset);
-  if (segment == nullptr) return ReadStatus::damaged;
+  const auto segment = segments_.find_offset(partition.segments, cursor.offset);
+  if (!segment) return ReadStatus::damaged;
   const std::uint64_t segment_end = segment->position + segment->bytes;
   const bool is_here =
       !cursor.place.valid() && cursor.version == partition.segments_version &&

@@ -208,7 +208,7 @@ void Scrubber::report(const SegmentFile& file, std::uint64_t at, std::uint64_t b
   ScrubFinding found;
   std::string text = fmt::format("{}, bytes {} to {}: {}", segment_file_name(file.header.number),
                                  at, at + bytes - 1, what);
-  const auto meta = store_.read_meta(file.file, file.header);
+  const auto meta = store_.read_meta(file.file, file.header, MetaParts::all);
   std::uint64_t left_out = 0;
   for (const SegmentEntry& segment : file.segments) {
     if (!meta || segment.position >= at + bytes || segment.position + segment.bytes <= at) continue;

@@ -45,6 +45,7 @@ bool is_sound(const SegmentFileHeader& header, const SegmentMeta& meta) {
     if (segment.first_offset < 0 || segment.first_offset >= segment.end_offset) return false;
     if (segment.position < segment_data_at || segment.position > data_end) return false;
     if (segment.bytes > data_end - segment.position) return false;
+    if (segment.bytes >= segment_bytes_limit) return false;
     if (segment.index_count > index_entries_max || segment.index_first > header.index_count ||
         segment.index_count > header.index_count - segment.index_first) {
       return false;
@@ -109,9 +110,8 @@ std::optional<SegmentFileHeader> read_segment_header(std::span<const std::byte> 
   if (crc != crc32c(block.subspan(version_at), journal_seed)) return {};
   SegmentFileHeader header;
   std::memcpy(&header, block.data() + fields_at, sizeof header);
-  constexpr std::uint64_t bytes_max = 1ULL << 48;
-  if (header.data_bytes % block_bytes != 0 || header.data_bytes > bytes_max ||
-      header.meta_bytes > bytes_max || header.from > header.to) {
+  if (header.data_bytes % block_bytes != 0 || header.data_bytes > data_bytes_max ||
+      header.meta_bytes > data_bytes_max || header.from > header.to) {
     return {};
   }
   const std::uint64_t blocks = (header.data_bytes + crc_block_bytes - 1) / crc_block_bytes;
@@ -146,7 +146,7 @@ void write_segment_meta(const SegmentMeta& meta, std::uint32_t journal_seed,
 
 std::optional<SegmentMeta> read_segment_meta(const SegmentFileHeader& header,
                                              std::uint32_t journal_seed,
-                                             std::span<const std::byte> bytes) {
+                                             std::span<const std::byte> bytes, MetaParts parts) {
   if (bytes.size() != header.meta_bytes || crc32c(bytes, journal_seed) != header.meta_crc) {
     return {};
   }
@@ -155,8 +155,10 @@ std::optional<SegmentMeta> read_segment_meta(const SegmentFileHeader& header,
   take(at, header.segment_count, meta.segments);
   take(at, header.partition_count, meta.partitions);
   take(at, header.producer_count, meta.producers);
-  take(at, header.index_count, meta.index);
-  take(at, header.block_count, meta.block_crcs);
+  if (parts == MetaParts::all) {
+    take(at, header.index_count, meta.index);
+    take(at, header.block_count, meta.block_crcs);
+  }
   if (!is_sound(header, meta)) return {};
   return meta;
 }

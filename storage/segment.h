@@ -37,6 +37,9 @@ namespace millrace::storage {
 inline constexpr std::uint64_t segment_file_magic = 0x3145'4c49'4647'4553ULL;  // "SEGFILE1"
 inline constexpr std::uint32_t segment_version = 2;  // in 1 no segment had flags
 inline constexpr std::uint64_t segment_data_at = block_bytes;
+// No file has more data, and no segment nearly as much.
+inline constexpr std::uint64_t data_bytes_max = 1ULL << 47;
+inline constexpr std::uint64_t segment_bytes_limit = 1ULL << 40;
 inline constexpr std::uint64_t crc_block_bytes = 64 * base::kib;
 
 struct SegmentFileHeader {
@@ -158,10 +161,13 @@ std::optional<SegmentFileHeader> read_segment_header(std::span<const std::byte> 
 // Fills in the header's counts, sizes and CRC of the meta; `into` has meta.bytes().
 void write_segment_meta(const SegmentMeta& meta, std::uint32_t journal_seed,
                         std::span<std::byte> into, SegmentFileHeader& header);
+// A node keeps only the first: the rest grows with the file.
+enum class MetaParts : std::uint8_t { without_index_and_crcs, all };
 // Nothing when the CRC is wrong or anything points out of the file.
 std::optional<SegmentMeta> read_segment_meta(const SegmentFileHeader& header,
                                              std::uint32_t journal_seed,
-                                             std::span<const std::byte> bytes);
+                                             std::span<const std::byte> bytes,
+                                             MetaParts parts = MetaParts::all);
 
 // Where the index of a segment lies in its file.
 std::uint64_t index_at(const SegmentFileHeader& header, const SegmentEntry& segment);

@@ -1,7 +1,10 @@
 #include "storage/segment_store.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -36,6 +39,7 @@ base::Result<void> SegmentStore::open() {
   }
   std::ranges::sort(files_, {}, place_of);
   drop_superseded();
+  ::malloc_trim(0);  // opening took several times what stays
   return {};
 }
 
@@ -43,7 +47,9 @@ base::Result<void> SegmentStore::open_file(const std::string& name, std::uint64_
   auto file = disk_.open(name);
   if (!file) return file.error();
   const auto header = read_header(*file);
-  auto meta = header && header->number == number ? read_meta(*file, *header) : std::nullopt;
+  auto meta = header && header->number == number
+                  ? read_meta(*file, *header, MetaParts::without_index_and_crcs)
+                  : std::nullopt;
   if (!meta) {
     disk_.close(*file);
     broken_.push_back(name);
@@ -55,7 +61,7 @@ base::Result<void> SegmentStore::open_file(const std::string& name, std::uint64_
                    .partitions = std::move(meta->partitions),
                    .producers = std::move(meta->producers)};
   }
-  files_.push_back({.file = *file, .header = *header, .segments = std::move(meta->segments)});
+  files_.push_back({.file = *file, .header = *header, .segments = SegmentList(meta->segments)});
   return {};
 }
 
@@ -72,48 +78,55 @@ std::optional<SegmentFileHeader> SegmentStore::read_header(FileId file) {
   return {};
 }
 
-std::optional<SegmentMeta> SegmentStore::read_meta(FileId file, const SegmentFileHeader& header) {
+std::optional<SegmentMeta> SegmentStore::read_meta(FileId file, const SegmentFileHeader& header,
+                                                   MetaParts parts) {
   if (header.meta_bytes == 0) return read_segment_meta(header, seed_, {});
   const BlockBuffer buffer(header.meta_bytes);
   for (std::uint32_t copy = 0; copy < 2; ++copy) {
     if (!disk_.read_now(file, header.meta_at(copy), buffer.span())) continue;
-    if (auto meta = read_segment_meta(header, seed_, buffer.span())) return meta;
+    if (auto meta = read_segment_meta(header, seed_, buffer.span(), parts)) return meta;
   }
   return {};
 }
 
 void SegmentStore::drop_superseded() {
   struct Held {
-    SegmentFile* file;
-    SegmentEntry* segment;
+    std::uint32_t partition;
+    std::uint32_t file;  // its place
+    base::Offset first;
+    base::Offset end;
   };
+  std::size_t count = 0;
+  for (const SegmentFile& file : files_) count += file.segments.size();
   std::vector<Held> held;
-  for (SegmentFile& file : files_) {
-    for (SegmentEntry& segment : file.segments) held.push_back({&file, &segment});
-  }
-  std::ranges::sort(held, [](const Held& a, const Held& b) {
-    return std::pair(a.segment->partition, b.file->header.number) <
-           std::pair(b.segment->partition, a.file->header.number);
-  });
-  std::map<base::Offset, base::Offset> covered;  // of one partition, by files of higher numbers
-  const SegmentEntry* before = nullptr;
-  for (const Held& one : held) {
-    SegmentEntry& segment = *one.segment;
-    if (before == nullptr || before->partition != segment.partition) covered.clear();
-    before = &segment;
-    const auto after = covered.upper_bound(segment.first_offset);
-    const bool is_superseded =
-        after != covered.begin() && std::prev(after)->second >= segment.end_offset;
-    if (is_superseded) {
-      segment.end_offset = segment.first_offset;
-    } else {
-      covered.emplace(segment.first_offset, segment.end_offset);
+  held.reserve(count);
+  for (std::uint32_t i = 0; i < files_.size(); ++i) {
+    for (const SegmentEntry& segment : files_[i].segments) {
+      held.push_back({segment.partition, i, segment.first_offset, segment.end_offset});
     }
   }
-  for (SegmentFile& file : files_) {
-    std::erase_if(file.segments, [](const SegmentEntry& segment) {
-      return segment.end_offset == segment.first_offset;
-    });
+  std::ranges::sort(held, [this](const Held& a, const Held& b) {
+    return std::tuple(a.partition, number_of(files_[b.file])) <
+           std::tuple(b.partition, number_of(files_[a.file]));
+  });
+  std::map<base::Offset, base::Offset> covered;  // of one partition, by files of higher numbers
+  std::map<std::uint32_t, std::set<std::pair<std::uint32_t, base::Offset>>> superseded;  // by file
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    const Held& one = held[i];
+    if (i == 0 || held[i - 1].partition != one.partition) covered.clear();
+    const auto after = covered.upper_bound(one.first);
+    if (after != covered.begin() && std::prev(after)->second >= one.end) {
+      superseded[one.file].emplace(one.partition, one.first);
+    } else {
+      covered.emplace(one.first, one.end);
+    }
+  }
+  for (const auto& [file, segments] : superseded) {
+    std::vector<SegmentEntry> kept;
+    for (const SegmentEntry& segment : files_[file].segments) {
+      if (!segments.contains({segment.partition, segment.first_offset})) kept.push_back(segment);
+    }
+    files_[file].segments = SegmentList(kept);
   }
 }
 

@@ -51,7 +51,8 @@ class SegmentStore {
   // Nobody reads it any more.
   base::Result<void> remove(std::uint64_t number);
   // The meta of a file, from whichever copy is sound; nothing when none is.
-  std::optional<SegmentMeta> read_meta(FileId file, const SegmentFileHeader& header);
+  std::optional<SegmentMeta> read_meta(FileId file, const SegmentFileHeader& header,
+                                       MetaParts parts);
 
  private:
   std::optional<SegmentFileHeader> read_header(FileId file);

@@ -5,6 +5,39 @@
 #include "dataplane/base/check.h"
 
 namespace millrace::storage {
+namespace {
+
+constexpr std::uint32_t file_bits = 24;
+
+SegmentTable::Packed pack(const Segment& segment) {
+  const auto file = static_cast<std::uint32_t>(segment.file);
+  CHECK(segment.bytes < segment_bytes_limit && file < 1U << file_bits);
+  SegmentTable::Packed packed{};
+  packed.first_offset = segment.first_offset;
+  packed.end_offset = segment.end_offset;
+  packed.max_timestamp_ms = segment.max_timestamp_ms;
+  packed.index_at = segment.index_at;
+  packed.bytes = segment.bytes;
+  packed.file = file;
+  packed.position = segment.position;
+  packed.index_count = segment.index_count;
+  packed.is_sparse = segment.is_sparse ? 1 : 0;
+  return packed;
+}
+
+Segment unpack(const SegmentTable::Packed& packed) {
+  return {.file = FileId{static_cast<std::uint32_t>(packed.file)},
+          .index_count = static_cast<std::uint16_t>(packed.index_count),
+          .is_sparse = packed.is_sparse != 0,
+          .first_offset = packed.first_offset,
+          .end_offset = packed.end_offset,
+          .position = packed.position,
+          .bytes = packed.bytes,
+          .index_at = packed.index_at,
+          .max_timestamp_ms = packed.max_timestamp_ms};
+}
+
+}  // namespace
 
 SegmentTable::SegmentTable(base::Arena& arena, std::uint32_t nodes_max)
     : nodes_(arena.allocate_untouched<Node>(nodes_max)), free_nodes_(nodes_max) {}
@@ -27,11 +60,11 @@ std::optional<std::uint64_t> SegmentTable::put(List& list, const Segment& segmen
     id = id == none ? insert_node(list, none) : split_node(list, id, segment.first_offset);
   }
   Node& node = nodes_[id];
-  Segment* end = node.segments + node.count;
-  Segment* at = std::find_if(
-      node.segments, end, [&](const Segment& s) { return s.first_offset > segment.first_offset; });
+  Packed* end = node.segments + node.count;
+  Packed* at = std::find_if(node.segments, end,
+                            [&](const Packed& s) { return s.first_offset > segment.first_offset; });
   std::copy_backward(at, end, end + 1);
-  *at = segment;
+  *at = pack(segment);
   ++node.count;
   return replaced;
 }
@@ -57,7 +90,7 @@ std::uint64_t SegmentTable::erase_within(List& list, const Segment& segment) {
     const std::uint32_t previous = node.previous;
     std::uint32_t kept = 0;
     for (std::uint32_t i = 0; i < node.count; ++i) {
-      const Segment& old = node.segments[i];
+      const Packed& old = node.segments[i];
       if (old.first_offset >= segment.first_offset && old.end_offset <= segment.end_offset) {
         bytes += old.bytes;
       } else {
@@ -92,42 +125,47 @@ std::uint64_t SegmentTable::clear(List& list) {
   return drop_before(list, std::numeric_limits<base::Offset>::max());
 }
 
-const Segment* SegmentTable::find_offset(const List& list, base::Offset offset) const {
+std::optional<Segment> SegmentTable::find_offset(const List& list, base::Offset offset) const {
   std::uint32_t id = list.last;
   while (id != none && nodes_[id].segments[0].first_offset > offset) id = nodes_[id].previous;
-  if (id == none) return nullptr;
+  if (id == none) return {};
   const Node& node = nodes_[id];
-  const Segment* after =
+  const Packed* after =
       std::upper_bound(node.segments, node.segments + node.count, offset,
-                       [](base::Offset o, const Segment& s) { return o < s.first_offset; });
-  const Segment* found = after - 1;
-  return offset < found->end_offset ? found : nullptr;
+                       [](base::Offset o, const Packed& s) { return o < s.first_offset; });
+  const Packed* found = after - 1;
+  if (offset >= found->end_offset) return {};
+  return unpack(*found);
 }
 
-const Segment* SegmentTable::find_after(const List& list, base::Offset offset) const {
+std::optional<Segment> SegmentTable::find_after(const List& list, base::Offset offset) const {
   for (std::uint32_t id = list.first; id != none; id = nodes_[id].next) {
     for (std::uint32_t i = 0; i < nodes_[id].count; ++i) {
-      if (nodes_[id].segments[i].first_offset > offset) return &nodes_[id].segments[i];
+      if (nodes_[id].segments[i].first_offset > offset) return unpack(nodes_[id].segments[i]);
     }
   }
-  return nullptr;
+  return {};
 }
 
-const Segment* SegmentTable::find_time(const List& list, std::int64_t timestamp_ms) const {
+std::optional<Segment> SegmentTable::find_time(const List& list, std::int64_t timestamp_ms) const {
   for (std::uint32_t id = list.first; id != none; id = nodes_[id].next) {
     for (std::uint32_t i = 0; i < nodes_[id].count; ++i) {
-      if (nodes_[id].segments[i].max_timestamp_ms >= timestamp_ms) return &nodes_[id].segments[i];
+      if (nodes_[id].segments[i].max_timestamp_ms >= timestamp_ms) {
+        return unpack(nodes_[id].segments[i]);
+      }
     }
   }
-  return nullptr;
+  return {};
 }
 
-const Segment* SegmentTable::first(const List& list) const {
-  return list.first == none ? nullptr : &nodes_[list.first].segments[0];
+std::optional<Segment> SegmentTable::first(const List& list) const {
+  if (list.first == none) return {};
+  return unpack(nodes_[list.first].segments[0]);
 }
 
-const Segment* SegmentTable::last(const List& list) const {
-  return list.last == none ? nullptr : &nodes_[list.last].segments[nodes_[list.last].count - 1];
+std::optional<Segment> SegmentTable::last(const List& list) const {
+  if (list.last == none) return {};
+  return unpack(nodes_[list.last].segments[nodes_[list.last].count - 1]);
 }
 
 std::uint32_t SegmentTable::insert_node(List& list, std::uint32_t after) {

@@ -11,6 +11,7 @@
 #include "dataplane/base/arena.h"
 #include "dataplane/base/ids.h"
 #include "storage/disk.h"
+#include "storage/segment.h"
 
 namespace millrace::storage {
 
@@ -30,14 +31,28 @@ struct Segment {
 class SegmentTable {
  public:
   static constexpr std::uint32_t none = 0xffff'ffffU;
-  static constexpr std::uint32_t segments_per_node = 8;
+  static constexpr std::uint32_t segments_per_node = 6;  // a few files hold nearly all
 
+  // A segment in the memory that all partitions' segments share.
+  struct Packed {
+    base::Offset first_offset;
+    base::Offset end_offset;
+    std::int64_t max_timestamp_ms;
+    std::uint64_t index_at;
+    std::uint64_t bytes : 40;  // below segment_bytes_limit
+    std::uint64_t file : 24;
+    std::uint64_t position : 48;  // up to data_bytes_max
+    std::uint64_t index_count : 15;
+    std::uint64_t is_sparse : 1;
+  };
+  static_assert(sizeof(Packed) == 48 && index_entries_max < 1U << 15);
+  static_assert(segment_bytes_limit == 1ULL << 40 && data_bytes_max < 1ULL << 48);
   struct Node {
     std::uint32_t next = none;
     std::uint32_t previous = none;
     std::uint32_t count = 0;
     std::uint32_t reserved = 0;
-    Segment segments[segments_per_node];
+    Packed segments[segments_per_node];
   };
   struct List {
     std::uint32_t first = none;
@@ -58,14 +73,14 @@ class SegmentTable {
   std::uint64_t drop_before(List& list, base::Offset offset);
   std::uint64_t clear(List& list);
 
-  // The segment that holds the offset, or null.
-  const Segment* find_offset(const List& list, base::Offset offset) const;
-  // The first segment that begins past the offset, or null.
-  const Segment* find_after(const List& list, base::Offset offset) const;
-  // The first segment with a batch at or past the time, or null.
-  const Segment* find_time(const List& list, std::int64_t timestamp_ms) const;
-  const Segment* first(const List& list) const;
-  const Segment* last(const List& list) const;
+  // The segment that holds the offset; nothing if there is none.
+  std::optional<Segment> find_offset(const List& list, base::Offset offset) const;
+  // The first segment that begins past the offset; nothing if there is none.
+  std::optional<Segment> find_after(const List& list, base::Offset offset) const;
+  // The first segment with a batch at or past the time; nothing if there is none.
+  std::optional<Segment> find_time(const List& list, std::int64_t timestamp_ms) const;
+  std::optional<Segment> first(const List& list) const;
+  std::optional<Segment> last(const List& list) const;
   std::uint32_t free_nodes() const { return free_nodes_; }
 
  private:

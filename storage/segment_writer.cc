@@ -162,7 +162,7 @@ base::Result<SegmentFile> SegmentWriter::finish(std::vector<PartitionState> part
   const std::string name = segment_file_name(header_.number);
   if (auto renamed = disk_.rename(name_, name); !renamed) return renamed.error();
   started_ = false;
-  return SegmentFile{.file = file_, .header = header_, .segments = std::move(meta_.segments)};
+  return SegmentFile{.file = file_, .header = header_, .segments = SegmentList(meta_.segments)};
 }
 
 base::Result<void> SegmentWriter::write_meta() {

@@ -16,6 +16,7 @@
 #include "storage/block_buffer.h"
 #include "storage/disk.h"
 #include "storage/segment.h"
+#include "storage/segment_list.h"
 #include "storage/segment_table.h"
 
 namespace millrace::storage {
@@ -27,7 +28,7 @@ inline constexpr std::string_view unfinished_rewrite_name = "rewrite.new";
 struct SegmentFile {
   FileId file{};
   SegmentFileHeader header;
-  std::vector<SegmentEntry> segments;
+  SegmentList segments;
 };
 
 Segment segment_of(const SegmentFile& file, const SegmentEntry& entry);

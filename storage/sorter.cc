@@ -15,15 +15,8 @@ Sorter::Sorter(const SorterOptions& options, Disk& disk, Journal& journal, Segme
       store_(store),
       link_(link),
       announcements_(announcements) {
-  const Checkpoint& checkpoint = store_.checkpoint();
-  for (const PartitionState& state : checkpoint.partitions) {
-    known_.partitions.emplace(state.partition, state);
-  }
-  for (const ProducerState& state : checkpoint.producers) {
-    known_.producers.emplace(ProducerKey{state.producer_id, state.partition},
-                             Producer{.state = state});
-  }
-  link_.sorted_to.set(checkpoint.sorted_to);
+  last_seen_.resize(store_.checkpoint().producers.size());
+  link_.sorted_to.set(store_.checkpoint().sorted_to);
 }
 
 base::Result<bool> Sorter::step(std::uint64_t now_ns) {
@@ -105,7 +98,7 @@ bool Sorter::wants_pass() const {
 
 void Sorter::scan() {
   if (memory_.size() == 0) memory_ = BlockBuffer(options_.pass_bytes);
-  next_ = known_;
+  next_ = known();
   entries_.clear();
   from_ = link_.sorted_to.get();
   to_ = journal_.scan(from_, link_.durable.get(), memory_.span(), *this);
@@ -257,8 +250,12 @@ base::Result<void> Sorter::finish() {
   writer_.reset();
   announcements_.add(*file);
   announcements_.add({.kind = SorterMessage::Kind::sorted, .last = file->header.to});
+  last_seen_.clear();
+  for (const ProducerState& state : reached.producers) {
+    last_seen_.push_back(next_.producers.at({state.producer_id, state.partition}).last_seen);
+  }
   store_.add(std::move(*file), std::move(reached));
-  known_ = std::move(next_);
+  next_ = {};
   entries_.clear();
   link_.sorted_to.set(to_);
   state_ = State::idle;
@@ -268,10 +265,29 @@ base::Result<void> Sorter::finish() {
 void Sorter::give_up() {
   if (writer_ != nullptr) writer_->abandon();
   writer_.reset();
+  next_ = {};
   entries_.clear();
   state_ = State::idle;
 }
 
+// --- what is known besides ---
+
+// As of the store's checkpoint.
+Sorter::Known Sorter::known() const {
+  const Checkpoint& checkpoint = store_.checkpoint();
+  Known known;
+  for (const PartitionState& state : checkpoint.partitions) {
+    known.partitions.emplace(state.partition, state);
+  }
+  for (std::size_t i = 0; i < checkpoint.producers.size(); ++i) {
+    const ProducerState& state = checkpoint.producers[i];
+    known.producers.emplace(ProducerKey{state.producer_id, state.partition},
+                            Producer{.state = state, .last_seen = last_seen_[i]});
+  }
+  return known;
+}
+
+// As of the end of the pass.
 Checkpoint Sorter::checkpoint() const {
   Checkpoint reached{.sorted_to = to_, .partitions = {}, .producers = {}};
   for (const auto& [partition, state] : next_.partitions) reached.partitions.push_back(state);

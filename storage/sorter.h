@@ -102,6 +102,7 @@ class Sorter final : private RecoveryVisitor {
   void note_producer(std::uint32_t partition, base::Position position, const BatchView& batch);
   void take_marks(const Marks& marks);
   void forget_silent_producers();
+  Known known() const;
   Checkpoint checkpoint() const;
 
   SorterOptions options_;
@@ -116,8 +117,9 @@ class Sorter final : private RecoveryVisitor {
   Pace pace_;
   std::uint64_t space_at_ns_ = 0;
   bool may_write_ = true;  // half of the reserve is not the sorter's either
-  Known known_;            // as of the store's checkpoint
-  Known next_;             // as of the end of the pass
+  // By the producers of the store's checkpoint, which is all else that is known between passes.
+  std::vector<base::Position> last_seen_;
+  Known next_;  // as of the end of the pass; empty between passes
   BlockBuffer memory_;
   base::Position from_ = 0;
   base::Position to_ = 0;

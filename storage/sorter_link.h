@@ -61,6 +61,7 @@ struct SorterLink {
   base::Counter marks_written_at;  // journal position: durable there, marks are facts
   base::Counter free_segments;     // that the log has room for
   std::span<PartitionMark> marks;
+  base::Counter marks_used;  // the others were never a partition's
   // Housekeeping's.
   base::Counter sorted_to;
   base::Counter stuck;         // 1: it cannot give the journal room now
@@ -79,7 +80,7 @@ struct SorterLink {
 
 inline Marks read_marks(const SorterLink& link) {
   Marks marks;
-  for (const PartitionMark& mark : link.marks) {
+  for (const PartitionMark& mark : link.marks.first(link.marks_used.get())) {
     const std::uint64_t id = mark.id_plus_one.get();
     if (id != 0) marks.emplace(static_cast<std::uint32_t>(id - 1), &mark);
   }

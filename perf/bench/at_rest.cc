@@ -305,8 +305,8 @@ Result<void> make_sparse_file(const std::string& folder, const FileAtRest& file,
                               std::uint32_t partitions) {
   storage::SegmentFileHeader header{.cluster_id = cluster_id,
                                     .number = file.number,
-                                    .from = file.first_pass,
-                                    .to = file.end_pass,
+                                    .from = file.first_pass * storage::block_bytes,
+                                    .to = file.end_pass * storage::block_bytes,
                                     .data_bytes = file.data_bytes};
   storage::SegmentMeta meta;
   for (std::uint32_t i = 0; i < partitions; ++i) add_partition(meta, file, i, partitions);
@@ -396,14 +396,18 @@ Result<Report> run_start(const BenchOptions& options, const Scratch& scratch, Pr
   for (auto more = (*at_rest)->log().journal().prepare_files(); more && *more;) {
     more = (*at_rest)->log().journal().prepare_files();
   }
-  StartSubject empty(**at_rest, 0);
-  Measured unused;
-  if (auto done = empty.measure(1, unused); !done) return done.error();
-  for (const FileAtRest& file : files) {
-    if (auto made = make_sparse_file(folder, file, options.partitions); !made) {
-      return made.error();
+  const auto make_files = [&](std::uint32_t partitions) -> Result<void> {
+    for (const FileAtRest& file : files) {
+      if (auto made = make_sparse_file(folder, file, partitions); !made) return made;
     }
-  }
+    return {};
+  };
+  // What all of it takes with one partition is not a partition's.
+  if (auto made = make_files(1); !made) return made.error();
+  StartSubject alone(**at_rest, 0);
+  Measured unused;
+  if (auto done = alone.measure(1, unused); !done) return done.error();
+  if (auto made = make_files(options.partitions); !made) return made.error();
   StartSubject start(**at_rest, options.bytes);
   std::vector<Part> parts = {{&start, 1}};
   if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
@@ -415,7 +419,7 @@ Result<Report> run_start(const BenchOptions& options, const Scratch& scratch, Pr
   report.result = parts[0].measured;
   report.files = files.size();
   report.partition_bytes =
-      (start.grown_bytes() - std::min(start.grown_bytes(), empty.grown_bytes())) /
+      (start.grown_bytes() - std::min(start.grown_bytes(), alone.grown_bytes())) /
       options.partitions;
   return report;
 }

@@ -100,7 +100,7 @@ base::Result<void> sort_journal(Disk& disk, const Superblock& superblock) {
 struct Cover {
   OffsetSpan span;
   const SegmentFile* file = nullptr;  // null: a hole
-  const SegmentEntry* segment = nullptr;
+  SegmentEntry segment{};
 };
 
 std::map<std::uint32_t, std::vector<Cover>> find_covers(const SegmentStore& store,
@@ -113,7 +113,7 @@ std::map<std::uint32_t, std::vector<Cover>> find_covers(const SegmentStore& stor
       held[segment.partition].push_back(span);
       const SegmentPlace place{file.header.number, segment.partition, segment.first_offset};
       if (std::ranges::find(rotten, place) == rotten.end()) continue;
-      covers[segment.partition].push_back({span, &file, &segment});
+      covers[segment.partition].push_back({span, &file, segment});
     }
   }
   for (const PartitionState& state : store.checkpoint().partitions) {
@@ -122,7 +122,8 @@ std::map<std::uint32_t, std::vector<Cover>> find_covers(const SegmentStore& stor
     std::ranges::sort(spans);
     base::Offset next = state.log_start;
     for (const OffsetSpan& span : spans) {
-      if (span.first > next) covers[state.partition].push_back({.span = {next, span.first}});
+      if (span.first > next)
+        covers[state.partition].push_back({.span = {next, span.first}, .segment = {}});
       next = std::max(next, span.end);
     }
   }
@@ -134,8 +135,7 @@ base::Result<void> write_covers(Disk& disk, SegmentWriter& writer,
                                 const std::map<std::uint32_t, std::vector<Cover>>& covers) {
   for (const auto& [partition, of_one] : covers) {
     for (const Cover& cover : of_one) {
-      const std::uint16_t flags =
-          cover.segment != nullptr ? cover.segment->flags : std::uint16_t{0};
+      const std::uint16_t flags = cover.segment.flags;
       writer.cover(base::PartitionId{partition}, cover.span.first, cover.span.end,
                    flags | SegmentEntry::sparse);
       if (cover.file == nullptr) continue;
@@ -143,7 +143,7 @@ base::Result<void> write_covers(Disk& disk, SegmentWriter& writer,
       const auto on_batch = [&](std::uint64_t, const BatchView& batch) {
         return writer.put({batch.data(), batch.bytes()});
       };
-      const auto visited = window.visit_sound(range_of(*cover.segment), {.on_batch = on_batch});
+      const auto visited = window.visit_sound(range_of(cover.segment), {.on_batch = on_batch});
       if (!visited) return visited;
     }
   }
@@ -158,7 +158,7 @@ base::Result<void> write_decision(Disk& disk, const ShardIdentity& identity,
   const auto covers = find_covers(store, rotten);
   std::uint64_t bytes = 0;
   for (const auto& [partition, of_one] : covers) {
-    for (const Cover& cover : of_one) bytes += cover.segment != nullptr ? cover.segment->bytes : 0;
+    for (const Cover& cover : of_one) bytes += cover.segment.bytes;
   }
   // Where the newest file is, and after it by its number.
   SegmentFileHeader place = store.files().back().header;

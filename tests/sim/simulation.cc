@@ -109,7 +109,7 @@ core::TestNodeOptions Simulation::node_options(core::NodeMemory& memory) {
   options.sort_at_bytes = sort_at_bytes[random_.below(sort_at_bytes.size())];
   options.files_max = options.sort_at_bytes != 0 ? 4 : 16;
   options.files_ahead = 1;
-  options.compactor.files_per_merge = random_.permille(500) ? 2 : 4;
+  options.compactor.merge.files_per_merge = random_.permille(500) ? 2 : 4;
   options.compactor.interval_ns = random_.between(1, 50) * ms_ns;
   if (random_.permille(300)) options.compactor.compacted_bytes_max = 16 * base::kib;
   if (random_.permille(300)) options.compactor.keys_max = keys_max / 2;

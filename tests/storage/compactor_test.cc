@@ -143,7 +143,8 @@ TEST(Compactor, what_has_rotted_stays_where_it_is_and_is_named) {
   at.options = compacting_options();
   at.close_and_open();
   const SegmentFile rotten = at.log->store().files()[2];
-  at.disk.flip_bit(segment_file_name(rotten.header.number), rotten.segments[0].position + 500, 3);
+  at.disk.flip_bit(segment_file_name(rotten.header.number), rotten.segments.at(0).position + 500,
+                   3);
   at.sort();
   ASSERT_TRUE(at.error.has_value());
   EXPECT_EQ(at.error->code(), base::ErrorCode::corrupt);

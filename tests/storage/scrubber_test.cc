@@ -99,7 +99,7 @@ TEST(Scrubber, a_flipped_bit_is_named_with_what_it_touches_and_only_once) {
   InMemory at;
   at.add_file(10'000);
   const SegmentFile& file = at.add_file(3 * mib);
-  const SegmentEntry& segment = file.segments[1];
+  const SegmentEntry& segment = file.segments.at(1);
   const std::uint64_t flipped = segment.position + segment.bytes / 2;
   at.flip(file, flipped);
   const auto said = at.pass();

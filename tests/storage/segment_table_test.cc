@@ -35,15 +35,15 @@ TEST_F(SegmentTableTest, finds_the_segment_of_an_offset_and_of_a_time) {
     ASSERT_EQ(table_.find_offset(list_, at)->first_offset, at / 10 * 10);
     ASSERT_EQ(table_.find_time(list_, at + 1)->first_offset, at / 10 * 10);
   }
-  EXPECT_EQ(table_.find_offset(list_, 1000), nullptr);
-  EXPECT_EQ(table_.find_offset(list_, -1), nullptr);
-  EXPECT_EQ(table_.find_time(list_, 1001), nullptr);
+  EXPECT_FALSE(table_.find_offset(list_, 1000));
+  EXPECT_FALSE(table_.find_offset(list_, -1));
+  EXPECT_FALSE(table_.find_time(list_, 1001));
 }
 
 TEST_F(SegmentTableTest, an_offset_between_two_segments_is_in_none) {
   ASSERT_TRUE(table_.put(list_, segment(0, 10)));
   ASSERT_TRUE(table_.put(list_, segment(20, 30)));
-  EXPECT_EQ(table_.find_offset(list_, 10), nullptr);
+  EXPECT_FALSE(table_.find_offset(list_, 10));
   EXPECT_EQ(table_.find_offset(list_, 20)->end_offset, 30);
 }
 
@@ -87,8 +87,8 @@ TEST_F(SegmentTableTest, is_what_was_put_and_not_replaced_or_dropped) {
     ASSERT_EQ(table_.last(list_)->end_offset, expected.rbegin()->second);
     auto one = expected.begin();
     std::advance(one, random() % expected.size());
-    const Segment* found = table_.find_offset(list_, one->second - 1);
-    ASSERT_NE(found, nullptr);
+    const auto found = table_.find_offset(list_, one->second - 1);
+    ASSERT_TRUE(found);
     ASSERT_EQ(found->first_offset, one->first);
     ASSERT_EQ(found->end_offset, one->second);
   }
@@ -104,8 +104,8 @@ TEST_F(SegmentTableTest, any_order_will_do) {
     std::ranges::shuffle(order, random);
     for (const base::Offset at : order) ASSERT_TRUE(table_.put(list_, segment(at, at + 1)));
     for (base::Offset at = 0; at < 100; ++at) {
-      const Segment* found = table_.find_offset(list_, at);
-      ASSERT_NE(found, nullptr) << at;
+      const auto found = table_.find_offset(list_, at);
+      ASSERT_TRUE(found) << at;
       ASSERT_EQ(found->first_offset, at);
     }
     EXPECT_EQ(table_.clear(list_), 100U);
@@ -123,13 +123,13 @@ TEST_F(SegmentTableTest, a_full_pool_takes_no_more_and_keeps_what_it_has) {
   std::mt19937 random(5);
   for (int i = 0; i < 2000; ++i) {
     const Segment old = *table_.find_offset(list_, static_cast<base::Offset>(random()) % at);
-    const Segment* next = table_.find_offset(list_, old.end_offset);
-    const base::Offset end = next != nullptr && i % 40 == 0 ? next->end_offset : old.end_offset;
+    const auto next = table_.find_offset(list_, old.end_offset);
+    const base::Offset end = next && i % 40 == 0 ? next->end_offset : old.end_offset;
     ASSERT_EQ(table_.put(list_, segment(old.first_offset, end)),
               static_cast<std::uint64_t>(end - old.first_offset));
   }
   for (base::Offset offset = 0; offset < at; ++offset)
-    ASSERT_NE(table_.find_offset(list_, offset), nullptr);
+    ASSERT_TRUE(table_.find_offset(list_, offset));
 }
 
 }  // namespace

@@ -209,8 +209,8 @@ TEST(Sorter, a_rotten_index_leads_astray_and_is_done_without) {
   const std::string name = segment_names(at).at(0);
   const SegmentFile file = at.log->store().files().at(0);
   ASSERT_GT(file.segments.at(0).index_count, 10U);
-  const std::uint64_t index = index_at(file.header, file.segments[0]);
-  for (std::uint32_t i = 0; i < file.segments[0].index_count; ++i) {
+  const std::uint64_t index = index_at(file.header, file.segments.at(0));
+  for (std::uint32_t i = 0; i < file.segments.at(0).index_count; ++i) {
     at.disk.flip_bit(name, index + i * sizeof(IndexEntry) + 1, 2);
   }
   for (const base::Offset from : {0, 900, 1500}) at.expect_readable(1, from);
