@@ -109,6 +109,14 @@ void declare_throughput(CLI::App& app, BenchOptions& to) {
   throughput->add_option("--rate", to.rate, "Records a second; 0: as many as are acknowledged [0]")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1'000'000'000}))
       ->type_name("N");
+  throughput
+      ->add_option("--cold-readers", to.cold_readers,
+                   "With --self and --rate: so many readers of the past in every other round")
+      ->check(CLI::Range(1U, 64U))
+      ->type_name("N");
+  throughput->add_option("--bytes", to.bytes, "Of the past that --cold-readers read [4 GiB]")
+      ->check(CLI::Range(std::uint64_t{1} << 26, std::uint64_t{1} << 40))
+      ->type_name("N");
   throughput->callback([&to] { to.verb = Verb::throughput; });
 }
 

@@ -61,6 +61,13 @@ base::Result<void> complete_options(BenchOptions& options) {
     return Error(ErrorCode::invalid_argument,
                  "--sorted goes with --self --ack durable and without --with-floor");
   }
+  if (options.cold_readers != 0 && (!options.self || options.ack != Ack::durable ||
+                                    options.with_floor || options.sorted || options.rate == 0)) {
+    return Error(ErrorCode::invalid_argument,
+                 "--cold-readers goes with --self --ack durable --rate, and without --with-floor "
+                 "and --sorted");
+  }
+  if (options.cold_readers != 0 && options.bytes == 0) options.bytes = 4 * base::gib;
   const CpuPair cpus = choose_cpus();
   if (options.client_cpu == -1) options.client_cpu = cpus.client;
   if (options.node_cpu == -1) options.node_cpu = cpus.node;

@@ -30,6 +30,7 @@ struct BenchOptions {
   bool with_floor = false;
   bool sorted = false;  // throughput: a journal so small that it is sorted all the time, and beside
                         // it one so large that it never is
+  std::uint32_t cold_readers = 0;  // throughput: that read the past in every other round
   bool memory_only = false;
   bool laptop = false;
   bool json = false;

@@ -9,6 +9,7 @@
 
 #include "control/cli/node_access.h"
 #include "perf/bench/interrupt.h"
+#include "perf/bench/past_readers.h"
 
 namespace millrace::bench {
 
@@ -78,7 +79,8 @@ void Publisher::rest() {
 }
 
 base::Result<void> Publisher::create_topic() {
-  topic_ = fmt::format("bench-{}-{}-{}", getpid(), name(options_.ack), topic_number_++);
+  topic_ =
+      fmt::format("{}-{}-{}-{}", options_.topics, getpid(), name(options_.ack), topic_number_++);
   auto admin = cli::admin_client({.port_offset = options_.port_offset});
   const nlohmann::json request = {
       {"name", topic_}, {"partitions", options_.partitions}, {"durability", name(options_.ack)}};
@@ -114,7 +116,7 @@ base::Result<void> Publisher::open_producer() {
     if (producer_->status() == MR_UNKNOWN_TOPIC) producer_->retry();
     if (const int status = producer_->status(); status != MR_OK)
       return status_error(topic_, status);
-    client_.poll();
+    poll();
   }
   return {};
 }
@@ -130,9 +132,28 @@ base::Result<void> Publisher::measure(std::uint64_t count, Measured& into) {
   if (result) result = publish(warm_up, unused);
   if (result) result = publish(count, into);
   producer_.reset();
-  client_.poll();
+  poll();
   auto deleted = delete_topic();
   return result ? deleted : result;
+}
+
+base::Result<std::string> Publisher::fill(std::uint64_t count) {
+  Measured unused;
+  if (auto created = create_topic(); !created) return created.error();
+  auto result = open_producer();
+  if (result) result = publish(count, unused);
+  producer_.reset();
+  poll();
+  if (!result) return result.error();
+  return topic_;
+}
+
+void Publisher::poll() {
+  if (readers_ != nullptr) {
+    readers_->poll();
+  } else {
+    client_.poll();
+  }
 }
 
 base::Result<void> Publisher::publish(std::uint64_t count, Measured& into) {
@@ -158,7 +179,7 @@ base::Result<void> Publisher::one_by_one(std::uint64_t count, Measured& into) {
     producer_->flush();
     mr_acks acks{};
     do {
-      client_.poll();
+      poll();
       const int moved = producer_->poll_acks(acks);
       if (moved < 0) return status_error(topic_, moved);
       if (interrupted()) return interrupted_error();
@@ -181,7 +202,7 @@ base::Result<void> Publisher::in_bulk(std::uint64_t count, Measured& into) {
       if (auto took = offer_some(count, offered); !took) return took;
       if (offered == count) producer_->flush();
     }
-    client_.poll();
+    poll();
     take_acks(acked, into);
     if (const int status = producer_->status(); status < 0) return status_error(topic_, status);
     if (interrupted()) return interrupted_error();

@@ -22,7 +22,8 @@
 namespace millrace::bench {
 
 struct PublisherOptions {
-  int port_offset = 0;  // of the admin port
+  std::string topics = "bench";  // what their names begin with
+  int port_offset = 0;           // of the admin port
   Ack ack = Ack::durable;
   bool in_bulk = false;
   std::uint32_t size_bytes = 128;
@@ -34,6 +35,8 @@ struct PublisherOptions {
 // A session with the node at this address, for mr_connect.
 base::Result<std::unique_ptr<Client>> connect(const std::string& address);
 
+class PastReaders;
+
 class Publisher final : public Subject {
  public:
   // node: paused while this subject rests; null for one that is not ours.
@@ -42,6 +45,10 @@ class Publisher final : public Subject {
   void wake() override;
   void rest() override;
   base::Result<void> measure(std::uint64_t count, Measured& into) override;
+  // Instead: a topic that holds so many records and stays; its name.
+  base::Result<std::string> fill(std::uint64_t count);
+  // Whose records are taken while this publishes; may be null.
+  void set_readers(PastReaders* readers) { readers_ = readers; }
 
  private:
   struct Timed {
@@ -49,6 +56,7 @@ class Publisher final : public Subject {
     std::uint64_t offered_ns;
   };
 
+  void poll();
   base::Result<void> create_topic();
   base::Result<void> delete_topic();
   base::Result<void> open_producer();
@@ -73,6 +81,7 @@ class Publisher final : public Subject {
   PublisherOptions options_;
   Client& client_;
   OwnNode* node_;
+  PastReaders* readers_ = nullptr;
   std::unique_ptr<Producer> producer_;
   base::SystemClock clock_;
   std::string topic_;

@@ -104,6 +104,22 @@ void add_rates(const Report& report, std::vector<Row>& rows) {
                     ratio(report.result.count_per_s(), report.unsorted->count_per_s()),
                     ratio(quantile(report.result, 0.99), quantile(*report.unsorted, 0.99))));
   }
+  if (report.without_readers) {
+    const Measured& without = *report.without_readers;
+    rows.emplace_back(
+        "no readers",
+        fmt::format("{}, p50 {}, p99 {}: ratio of rates {:.2f}, of p50 {:.2f}, of p99 {:.2f}",
+                    human_rate(without.count_per_s(), ""),
+                    human_ns(without.latency_ns.quantile(0.5)),
+                    human_ns(without.latency_ns.quantile(0.99)),
+                    ratio(report.result.count_per_s(), without.count_per_s()),
+                    ratio(quantile(report.result, 0.5), quantile(without, 0.5)),
+                    ratio(quantile(report.result, 0.99), quantile(without, 0.99))));
+    rows.emplace_back(
+        "read", fmt::format("{} by {} readers of {} in segments",
+                            human_rate(report.read.bytes_per_s(), "B"), report.options.cold_readers,
+                            human_bytes(report.options.bytes)));
+  }
   if (!is_bulk(report) || !report.floor) return;
   rows.emplace_back(
       "floor", fmt::format("{} ({}), ratio {:.2f}", human_rate(report.floor->bytes_per_s(), "B"),
@@ -117,6 +133,24 @@ void add_rates(const Report& report, std::vector<Row>& rows) {
     rows.emplace_back("of the limit", fmt::format("{:.2f} of {}, the lesser of the two",
                                                   ratio(report.result.count_per_s(), *limit),
                                                   human_rate(*limit, "")));
+  }
+}
+
+// With the same under other conditions.
+void add_comparisons(const Report& report, json& out) {
+  if (report.unsorted) {
+    out["unsorted_records_per_s"] = report.unsorted->count_per_s();
+    out["ratio_unsorted_rate"] = ratio(report.result.count_per_s(), report.unsorted->count_per_s());
+    out["ratio_unsorted_p99"] =
+        ratio(quantile(report.result, 0.99), quantile(*report.unsorted, 0.99));
+  }
+  if (report.without_readers) {
+    const Measured& without = *report.without_readers;
+    out["read_bytes_per_s"] = report.read.bytes_per_s();
+    out["without_readers_p50_ns"] = without.latency_ns.quantile(0.5);
+    out["without_readers_p99_ns"] = without.latency_ns.quantile(0.99);
+    out["ratio_without_readers_p99"] =
+        ratio(quantile(report.result, 0.99), quantile(without, 0.99));
   }
 }
 
@@ -169,7 +203,8 @@ json to_json(const Report& report) {
   for (const char* key :
        {"floor_p50_ns", "floor_p99_ns", "ratio_p50", "ratio_p99", "floor_bytes_per_s",
         "ratio_bytes_per_s", "memory_records_per_s", "limit_records_per_s", "ratio_limit",
-        "unsorted_records_per_s", "ratio_unsorted_rate", "ratio_unsorted_p99"}) {
+        "unsorted_records_per_s", "ratio_unsorted_rate", "ratio_unsorted_p99", "read_bytes_per_s",
+        "without_readers_p50_ns", "without_readers_p99_ns", "ratio_without_readers_p99"}) {
     out[key] = nullptr;
   }
   if (compared) {
@@ -182,12 +217,7 @@ json to_json(const Report& report) {
     out["floor_bytes_per_s"] = report.floor->bytes_per_s();
     out["ratio_bytes_per_s"] = ratio(report.result.bytes_per_s(), report.floor->bytes_per_s());
   }
-  if (report.unsorted) {
-    out["unsorted_records_per_s"] = report.unsorted->count_per_s();
-    out["ratio_unsorted_rate"] = ratio(report.result.count_per_s(), report.unsorted->count_per_s());
-    out["ratio_unsorted_p99"] =
-        ratio(quantile(report.result, 0.99), quantile(*report.unsorted, 0.99));
-  }
+  add_comparisons(report, out);
   if (report.sequential) out["bytes_per_s"] = report.sequential->bytes_per_s();
   if (report.in_memory) out["memory_records_per_s"] = report.in_memory->count_per_s();
   if (limit) {

@@ -14,9 +14,11 @@ struct Report {
   BenchOptions options;
   Measured result;
   std::optional<Measured> floor;
-  std::string floor_name = {};              // "memif echo of 233 B frames"
-  std::uint32_t frame_bytes = 0;            // of the floor's frames; 0: none
-  std::optional<Measured> unsorted = {};    // by the node that never sorts
+  std::string floor_name = {};            // "memif echo of 233 B frames"
+  std::uint32_t frame_bytes = 0;          // of the floor's frames; 0: none
+  std::optional<Measured> unsorted = {};  // by the node that never sorts
+  std::optional<Measured> without_readers = {};
+  Measured read = {};                       // by the readers of the past
   std::optional<Measured> in_memory = {};   // throughput, durable: the same, acknowledged in memory
   std::optional<Measured> sequential = {};  // the disk floor: large writes
   std::optional<std::uint64_t> packets_repaired = {};  // sent again by the client, warm-up too

@@ -15,6 +15,7 @@
 #include "perf/bench/frame_floor.h"
 #include "perf/bench/interrupt.h"
 #include "perf/bench/own_node.h"
+#include "perf/bench/past_readers.h"
 #include "perf/bench/publisher.h"
 #include "perf/bench/ring_floor.h"
 #include "perf/bench/scratch.h"
@@ -30,6 +31,8 @@ namespace {
 
 constexpr std::uint64_t bulk_floor_bytes = 512 * base::mib;  // moved or written in a round
 constexpr std::uint64_t journal_bytes_min = 256 * base::mib;
+constexpr std::uint32_t past_record_bytes = 1000;
+constexpr std::uint32_t past_batch_bytes = 64 * 1024;
 constexpr std::uint64_t record_overhead_bytes = 16;  // varints, and its share of headers
 
 // All that one run owns. In this order: the client goes before its node, the node before the
@@ -38,8 +41,10 @@ struct Bench {
   Scratch scratch;
   std::unique_ptr<OwnNode> node;
   std::unique_ptr<Client> client;
-  std::unique_ptr<Subject> publisher;
+  std::unique_ptr<Publisher> publisher;
   std::unique_ptr<Subject> memory_publisher;
+  std::unique_ptr<PastReaders> readers;
+  std::unique_ptr<BesideReaders> beside_readers;
   std::unique_ptr<Subject> floor;
 };
 
@@ -53,7 +58,7 @@ struct Unsorted {
 // One round and its warm-up fit in half of it, so nothing is sorted within one; each round has a
 // topic of its own, and what the one before left is given back.
 std::uint64_t journal_bytes(const BenchOptions& options) {
-  if (options.sorted) return journal_bytes_min;
+  if (options.sorted || options.cold_readers != 0) return journal_bytes_min;
   const std::uint64_t per_round = options.count / options.rounds;
   const std::uint64_t record_bytes = options.verb == Verb::throughput
                                          ? options.size_bytes + record_overhead_bytes
@@ -141,6 +146,25 @@ Result<void> open_node(const BenchOptions& options, Bench& bench, Progress& prog
   if (!client) return client.error();
   bench.client = std::move(*client);
   bench.publisher = make_publisher(options, *bench.client, bench.node.get(), options.ack);
+  return {};
+}
+
+// Writes the past, of which all but the journal's last 256 MiB is in segments.
+Result<void> open_readers(const BenchOptions& options, Bench& bench, Progress& progress) {
+  PublisherOptions wanted;
+  wanted.port_offset = bench.node->port_offset();
+  wanted.topics = "past";
+  wanted.in_bulk = true;
+  wanted.size_bytes = past_record_bytes;
+  wanted.partitions = options.cold_readers;
+  wanted.batch_bytes = past_batch_bytes;
+  progress.step("writing the past");
+  Publisher past(wanted, *bench.client, bench.node.get());
+  auto topic = past.fill(options.bytes / past_record_bytes);
+  if (!topic) return topic.error();
+  bench.readers =
+      std::make_unique<PastReaders>(*bench.client, std::move(*topic), options.cold_readers);
+  bench.beside_readers = std::make_unique<BesideReaders>(*bench.publisher, *bench.readers);
   return {};
 }
 
@@ -252,7 +276,7 @@ Result<Report> run_node_bench(const BenchOptions& options) {
   Progress progress;
   auto scratch = Scratch::create();
   if (!scratch) return scratch.error();
-  Bench bench{std::move(*scratch), {}, {}, {}, {}, {}};
+  Bench bench{std::move(*scratch), {}, {}, {}, {}, {}, {}, {}};
   const bool bulk = options.verb == Verb::throughput;
   const bool compare_with_memory = bulk && options.ack == Ack::durable && options.with_floor;
   if (auto opened = open_node(options, bench, progress); !opened) return opened.error();
@@ -281,9 +305,18 @@ Result<Report> run_node_bench(const BenchOptions& options) {
     if (!opened) return opened.error();
     parts.push_back({unsorted.publisher.get(), per_round});
   }
+  if (options.cold_readers != 0) {
+    if (auto opened = open_readers(options, bench, progress); !opened) return opened.error();
+    parts[0].subject = bench.beside_readers.get();
+    parts.push_back({bench.publisher.get(), per_round});
+  }
   pin_to(options.client_cpu);
   if (auto done = take_turns(parts, options.rounds, progress); !done) return done.error();
   report.result = parts[0].measured;
+  if (options.cold_readers != 0) {
+    report.without_readers = parts[1].measured;
+    report.read = bench.beside_readers->read();
+  }
   if (options.sorted) report.unsorted = parts[1].measured;
   mr_stats stats{};
   if (mr_get_stats(bench.client->raw(), &stats) == MR_OK) {

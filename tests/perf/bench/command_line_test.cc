@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/base/units.h"
+
 namespace millrace::bench {
 namespace {
 
@@ -85,6 +87,18 @@ TEST(Options, contradictions_are_refused) {
   EXPECT_FALSE(complete_options(durable_in_memory));
   durable_in_memory.ack = Ack::memory;
   EXPECT_TRUE(complete_options(durable_in_memory));
+}
+
+TEST(Options, cold_readers_need_a_rate_and_a_node_of_their_own) {
+  BenchOptions options;
+  ASSERT_EQ(parse({"throughput", "--self", "--cold-readers", "10"}, options), -1);
+  EXPECT_EQ(options.cold_readers, 10U);
+  EXPECT_FALSE(complete_options(options));
+  options.rate = 1000;
+  ASSERT_TRUE(complete_options(options));
+  EXPECT_EQ(options.bytes, 4 * base::gib);
+  options.ack = Ack::memory;
+  EXPECT_FALSE(complete_options(options));
 }
 
 TEST(Options, a_count_below_the_rounds_makes_fewer_rounds) {

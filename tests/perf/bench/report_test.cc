@@ -55,6 +55,19 @@ TEST(Report, merged_rounds_add_up) {
   EXPECT_EQ(sum.latency_ns.max(), 30U);
 }
 
+TEST(Report, a_writer_beside_readers_is_compared_with_itself_alone) {
+  Report report = round_trips();
+  report.options.verb = Verb::throughput;
+  report.options.cold_readers = 10;
+  EXPECT_TRUE(to_json(report)["ratio_without_readers_p99"].is_null());
+  report.without_readers = measured_with(10, 1'000, 128'000);
+  report.read = measured_with(1, 1, 1'000'000);
+  const auto document = to_json(report);
+  EXPECT_DOUBLE_EQ(document["ratio_without_readers_p99"].get<double>(), 2);
+  EXPECT_DOUBLE_EQ(document["read_bytes_per_s"].get<double>(), 2'000'000);
+  EXPECT_NE(to_table(report).find("by 10 readers"), std::string::npos);
+}
+
 TEST(Report, without_a_floor_there_is_no_ratio) {
   const auto document = to_json(round_trips());
   for (const char* key : {"floor_p50_ns", "floor_p99_ns", "ratio_p50", "ratio_p99"}) {
