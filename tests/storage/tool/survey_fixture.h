@@ -45,9 +45,10 @@ class SurveyFixture : public LogFixture {
   // Where a batch lies in its segment file.
   std::uint64_t place_in(const std::string& file_name, const Written& batch) {
     const auto bytes = disk.contents(file_name);
-    const auto found = std::ranges::search(bytes, batch.bytes);
-    EXPECT_FALSE(found.empty());
-    return static_cast<std::uint64_t>(found.begin() - bytes.begin());
+    const auto found =
+        std::search(bytes.begin(), bytes.end(), batch.bytes.begin(), batch.bytes.end());
+    EXPECT_NE(found, bytes.end());
+    return static_cast<std::uint64_t>(found - bytes.begin());
   }
   static std::vector<Finding> of_kind(const ShardSurvey& from, Finding::Kind kind) {
     std::vector<Finding> some;
