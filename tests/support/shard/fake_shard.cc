@@ -259,6 +259,7 @@ void FakeShard::compact(std::uint16_t partition_index, base::Offset base_offset,
   Partition& partition = partitions_[topics_.find("t")->second.first_partition + partition_index];
   const auto at = std::ranges::find(partition.log, base_offset, &StoredBatch::base_offset);
   CHECK(at != partition.log.end());
+  replaced_.push_back(std::move(at->bytes));
   if (bytes.empty()) {
     partition.log.erase(at);
   } else {

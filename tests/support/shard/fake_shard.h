@@ -100,6 +100,7 @@ class FakeShard {
   std::deque<shard::Event> events_;
   std::uint32_t next_subscription_ = 1;
   std::uint32_t range_bytes_max_ = ~0U;
+  std::vector<std::vector<std::byte>> replaced_;  // events on their way may point at them
   base::Position position_ = 0;
   base::Position durable_ = 0;
   shard::Status refuse_next_ = shard::Status::ok;
