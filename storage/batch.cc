@@ -160,10 +160,11 @@ BatchFault check_batch(std::span<const std::byte> bytes, Offsets offsets) {
   }
   const BatchView batch(bytes.data());
   if (crc32c(bytes.subspan(crc_covers_from)) != batch.crc()) return BatchFault::bad_crc;
+  if (batch.record_count() < 1) return BatchFault::bad_count;
   const std::int32_t last_delta = batch.record_count() - 1;
   const bool is_count_right = offsets == Offsets::all ? batch.last_offset_delta() == last_delta
                                                       : batch.last_offset_delta() >= last_delta;
-  if (last_delta < 0 || !is_count_right) return BatchFault::bad_count;
+  if (!is_count_right) return BatchFault::bad_count;
   return BatchFault::none;
 }
 
