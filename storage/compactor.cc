@@ -91,10 +91,10 @@ base::Result<bool> Compactor::collect() {
 
 // Asks the log to do without the oldest files where they are too many.
 void Compactor::give_up_surplus() {
+  if (job_ != nullptr) return;  // what it rewrites is there twice for a while
   const auto& files = store_.files();
   std::uint64_t bytes = 0;
   for (const SegmentFile& file : files) bytes += file.header.file_bytes();
-  if (job_ != nullptr) return;  // its files are there twice for a while
   std::erase_if(surplus_, [&](std::uint64_t number) { return store_.find(number) == nullptr; });
   for (std::size_t i = 0; i + 1 < files.size() && bytes > options_.bytes_max; ++i) {
     bytes -= files[i].header.file_bytes();
@@ -220,19 +220,14 @@ std::unique_ptr<Compactor::Job> Compactor::job_of(const std::set<std::uint32_t>&
                                                   const Marks& marks) const {
   auto job = std::make_unique<Job>();
   job->by_key = job->makes_room = true;
-  std::uint64_t new_bytes = 0;
   for (const SegmentFile& file : store_.files()) {
     for (const SegmentEntry& segment : file.segments) {
       if (!partitions.contains(segment.partition) || is_dead(segment, marks)) continue;
       add_source(*job, file, segment);
       job->sources.back().tombstones_ms =
           static_cast<std::int64_t>(marks.at(segment.partition)->tombstones_ms_plus_one.get() - 1);
-      if (!segment.is_compacted()) new_bytes += segment.bytes;
     }
   }
-  constexpr std::uint64_t record_bytes_min = 8;
-  job->keys.emplace(cluster_id_, static_cast<std::uint32_t>(std::min<std::uint64_t>(
-                                     options_.keys_max, new_bytes / record_bytes_min + 1)));
   return job;
 }
 
@@ -266,8 +261,9 @@ base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
     return std::pair(source.segment.partition, source.segment.first_offset);
   });
   job_ = std::move(job);
-  if (job_->by_key) begin_group();
-  return begin_file();
+  auto begun = begin_file();
+  if (begun && *begun && job_->by_key) begin_group();
+  return begun;
 }
 
 // For as many of the sources as there is room for, when they may be in several files. False when
@@ -314,8 +310,12 @@ base::Result<void> Compactor::run(std::int64_t wall_ms) {
 // The next batch of the source at hand; nothing behind its last one.
 base::Result<std::span<const std::byte>> Compactor::next_batch(const Source& source) {
   const SegmentEntry& segment = source.segment;
-  if (job_->position == segment.position + segment.bytes) return std::span<const std::byte>();
   SegmentReader& reader = job_->readers[source.reader];
+  if (job_->position == segment.position + segment.bytes) {
+    // Its window may hold the next partition's segment too; behind a large one it does not.
+    if (segment.bytes >= SegmentReader::window_bytes) reader.release();
+    return std::span<const std::byte>();
+  }
   auto batch = reader.batch_at(segment, job_->position);
   if (batch) {
     job_->position += batch->size();
@@ -329,13 +329,17 @@ base::Result<std::span<const std::byte>> Compactor::next_batch(const Source& sou
 void Compactor::begin_group() {
   const std::uint32_t partition = job_->sources[job_->next].segment.partition;
   job_->is_mapping = true;
-  job_->keys->clear();
   job_->mapped = job_->next;
   job_->group_end = job_->next;
-  while (job_->group_end < job_->sources.size() &&
-         job_->sources[job_->group_end].segment.partition == partition) {
-    ++job_->group_end;
+  std::uint64_t new_bytes = 0;
+  for (; job_->group_end < job_->sources.size(); ++job_->group_end) {
+    const SegmentEntry& segment = job_->sources[job_->group_end].segment;
+    if (segment.partition != partition) break;
+    if (!segment.is_compacted()) new_bytes += segment.bytes;
   }
+  constexpr std::uint64_t record_bytes_min = 8;
+  job_->keys.emplace(cluster_id_, static_cast<std::uint32_t>(std::min<std::uint64_t>(
+                                      options_.keys_max, new_bytes / record_bytes_min + 1)));
   job_->mapped_end = job_->sources[job_->group_end - 1].segment.end_offset;
   job_->position = 0;
 }

@@ -41,9 +41,4 @@ std::optional<base::Offset> KeyMap::find(std::string_view key) const {
   return entry.offset;
 }
 
-void KeyMap::clear() {
-  std::ranges::fill(entries_, Entry());
-  keys_ = 0;
-}
-
 }  // namespace millrace::storage

@@ -20,7 +20,6 @@ class KeyMap {
   // False when there is no room for another key.
   bool put(std::string_view key, base::Offset offset);
   std::optional<base::Offset> find(std::string_view key) const;
-  void clear();
 
  private:
   struct Entry {

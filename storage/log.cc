@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 #include "dataplane/base/units.h"
 
@@ -337,6 +338,7 @@ base::Result<void> Log::open_segments() {
 // A file that knew of partitions cannot be read: what the others hold of them is there all the
 // same.
 void Log::learn_from_segments() {
+  std::vector<bool> is_unknown(partitions_.size());
   for (const SegmentFile& file : store_->files()) {
     for (const SegmentEntry& entry : file.segments) {
       const base::PartitionId id{entry.partition};
@@ -347,10 +349,9 @@ void Log::learn_from_segments() {
         return;
       }
       Partition& partition = partitions_[slot];
-      if (is_new || (entry.first_offset < partition.log_start && partition.is_learned)) {
-        partition.log_start = entry.first_offset;
-      }
-      partition.is_learned |= is_new;
+      if (is_new) is_unknown[slot] = true;
+      const base::Offset known_start = is_new ? entry.first_offset : partition.log_start;
+      if (is_unknown[slot]) partition.log_start = std::min(known_start, entry.first_offset);
       partition.log_end = std::max(partition.log_end, entry.end_offset);
       partition.journal_start = partition.durable_end = partition.log_end;
     }

@@ -64,7 +64,6 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   struct Partition {
     base::PartitionId id{};
     bool used = false;
-    bool is_learned = false;  // at a start, of segments only
     std::uint32_t next_free = none;
     bool in_catalog = false;
     bool damaged =

@@ -7,11 +7,6 @@
 #include "storage/batch.h"
 
 namespace millrace::storage {
-namespace {
-
-constexpr std::uint64_t window_bytes = base::mib;
-
-}  // namespace
 
 base::Result<std::span<const std::byte>> SegmentReader::batch_at(const SegmentEntry& segment,
                                                                  std::uint64_t position) {
@@ -44,19 +39,19 @@ base::Result<std::span<const std::byte>> SegmentReader::batch_at(const SegmentEn
 
 base::Result<std::span<const std::byte>> SegmentReader::bytes_at(std::uint64_t position,
                                                                  std::uint64_t count) {
-  if (position < window_at_ || position + count > window_at_ + window_bytes_) {
+  if (position < window_at_ || position + count > window_at_ + loaded_bytes_) {
     const std::uint64_t first = base::align_down(position, block_bytes);
     const std::uint64_t end =
         std::min(std::max(first + window_bytes, base::align_up(position + count, block_bytes)),
                  header_.meta_at(0));
     CHECK(position + count <= end);
     if (window_.size() < end - first) window_ = BlockBuffer(end - first);
-    window_bytes_ = 0;
+    loaded_bytes_ = 0;
     if (auto read = disk_.read_now(file_, first, window_.span().first(end - first)); !read) {
       return read.error();
     }
     window_at_ = first;
-    window_bytes_ = end - first;
+    loaded_bytes_ = end - first;
   }
   return std::span<const std::byte>(window_.span()).subspan(position - window_at_, count);
 }

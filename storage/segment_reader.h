@@ -14,6 +14,8 @@ namespace millrace::storage {
 
 class SegmentReader {
  public:
+  static constexpr std::uint64_t window_bytes = 1ULL << 20;
+
   SegmentReader(Disk& disk, const SegmentFile& file)
       : disk_(disk), file_(file.file), header_(file.header) {}
 
@@ -22,6 +24,11 @@ class SegmentReader {
   // disk's. One after the other, for a batch's offset is sound only if it follows.
   base::Result<std::span<const std::byte>> batch_at(const SegmentEntry& segment,
                                                     std::uint64_t position);
+  // Gives the window's memory back until it is needed again.
+  void release() {
+    window_ = BlockBuffer();
+    loaded_bytes_ = 0;
+  }
 
  private:
   base::Result<std::span<const std::byte>> bytes_at(std::uint64_t position, std::uint64_t count);
@@ -31,7 +38,7 @@ class SegmentReader {
   SegmentFileHeader header_;
   BlockBuffer window_;
   std::uint64_t window_at_ = 0;  // in the file
-  std::uint64_t window_bytes_ = 0;
+  std::uint64_t loaded_bytes_ = 0;
   // Behind the last batch.
   std::uint64_t next_at_ = 0;
   base::Offset next_offset_ = 0;

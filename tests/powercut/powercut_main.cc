@@ -6,11 +6,11 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <exception>
 #include <fstream>
 #include <map>
 
 #include "tests/powercut/replay.h"
+#include "tests/support/run_main.h"
 
 namespace {
 
@@ -160,11 +160,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    static_cast<void>(std::fputs(error.what(), stderr));
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return millrace::testing::run_main(run, argc, argv); }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <filesystem>
 #include <numeric>
 #include <set>
 #include <sstream>
@@ -13,6 +12,7 @@
 #include "storage/breakage.h"
 #include "tests/powercut/replay.h"
 #include "tests/storage/log_fixture.h"
+#include "tests/support/temporary_folder.h"
 
 namespace millrace::powercut {
 namespace {
@@ -258,17 +258,10 @@ TEST(Ledger, what_is_written_is_read_and_added_to) {
 // A log on a recorded disk, written to and sorted; and the ledger of whoever wrote.
 class RecordedRun : public ::testing::Test {
  protected:
-  RecordedRun() {
-    std::string pattern = ::testing::TempDir() + "powercut-XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~RecordedRun() override {
-    storage::breakage = storage::Breakage::none;
-    std::filesystem::remove_all(folder_);
-  }
+  ~RecordedRun() override { storage::breakage = storage::Breakage::none; }
 
   void record() {
-    const std::string path = folder_ + "/shard-0.recording";
+    const std::string path = folder_.path() + "/shard-0.recording";
     auto disk = std::move(
         storage::RecordingDisk::open(std::make_unique<testing::FaultyDisk>(), path).value());
     {
@@ -339,7 +332,7 @@ class RecordedRun : public ::testing::Test {
       producer->acks.push_back({storage::recording_now_ns(), producer->offered});
   }
 
-  std::string folder_;
+  testing::TemporaryFolder folder_;
   std::unique_ptr<testing::RecordingReader> reader_;
 };
 

@@ -8,11 +8,11 @@
 #include <csignal>
 #include <cstdio>
 #include <ctime>
-#include <exception>
 #include <map>
 
 #include "storage/breakage.h"
 #include "tests/sim/simulation.h"
+#include "tests/support/run_main.h"
 
 namespace {
 
@@ -116,11 +116,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    static_cast<void>(std::fputs(error.what(), stderr));
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return millrace::testing::run_main(run, argc, argv); }

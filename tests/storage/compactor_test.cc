@@ -481,23 +481,25 @@ TEST(CompactorByKey, what_rotten_meta_knew_of_partitions_is_learned_from_the_seg
     at.add({{.key = "b" + std::to_string(i), .value = std::string(400, 'y')}});
     at.sort();
   }
-  at.append_durably(1, 3000);
-  at.sort();
-  const auto before = at.records_from(0);
-  // The newest file that was sorted, the only one that knows the partition, loses both its metas.
-  const SegmentFileHeader newest = at.log->store().files().back().header;
-  for (const std::uint32_t copy : {0U, 1U}) {
-    at.disk.flip_bit(segment_file_name(newest.number), newest.meta_at(copy) + 10, 1);
+  // The journal has come round and knows nothing of it.
+  for (int i = 0; i < 16; ++i) {
+    at.append_durably(1, 900'000);
+    at.sort();
+  }
+  auto before = at.records_from(0);
+  // Those that were sorted know the partition; what was compacted by key only holds it.
+  std::erase_if(before, [end = at.log->store().files()[0].segments.begin()->end_offset](
+                            const auto& record) { return record.first >= end; });
+  ASSERT_FALSE(before.empty());
+  for (const SegmentFile& file : at.log->store().files()) {
+    if (file.header.from == file.header.to) continue;
+    for (const std::uint32_t copy : {0U, 1U}) {
+      at.disk.flip_bit(segment_file_name(file.header.number), file.header.meta_at(copy) + 10, 1);
+    }
   }
   at.reopen();
-  at.sort();
-  Log::Cursor cursor = at.log->cursor_at(at.slot(at.id), 0);
-  for (const auto& [offset, record] : before) {
-    Log::Slice slice;
-    ASSERT_EQ(at.read(at.id, cursor, slice), Status::ready) << offset;
-    EXPECT_EQ(slice.base_offset, offset);
-    at.log->advance(cursor, slice);
-  }
+  const auto found = at.records_from(0);
+  for (const auto& [offset, record] : before) EXPECT_TRUE(found.contains(offset)) << offset;
 }
 
 TEST(CompactorByKey, a_crash_at_any_step_loses_no_key) {

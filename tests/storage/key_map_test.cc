@@ -20,7 +20,7 @@ TEST(KeyMap, knows_the_last_offset_of_each_key) {
   EXPECT_FALSE(map.find(""));
 }
 
-TEST(KeyMap, takes_no_more_keys_than_it_may_and_forgets_them_all) {
+TEST(KeyMap, takes_no_more_keys_than_it_may) {
   KeyMap map(7, 2);
   EXPECT_TRUE(map.put("", 1));
   EXPECT_TRUE(map.put("b", 2));
@@ -28,9 +28,7 @@ TEST(KeyMap, takes_no_more_keys_than_it_may_and_forgets_them_all) {
   EXPECT_TRUE(map.put("b", 4));
   EXPECT_EQ(map.find(""), 1);
   EXPECT_EQ(map.find("b"), 4);
-  map.clear();
-  EXPECT_FALSE(map.find("b"));
-  EXPECT_TRUE(map.put("c", 3));
+  EXPECT_FALSE(map.find("c"));
 }
 
 }  // namespace

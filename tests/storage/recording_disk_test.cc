@@ -14,6 +14,7 @@
 #include "tests/support/disk_result.h"
 #include "tests/support/faulty_disk.h"
 #include "tests/support/recording_reader.h"
+#include "tests/support/temporary_folder.h"
 
 namespace millrace::storage {
 namespace {
@@ -23,16 +24,8 @@ using testing::RecordingReader;
 
 class RecordingDiskTest : public ::testing::Test {
  protected:
-  RecordingDiskTest() {
-    std::string pattern = ::testing::TempDir() + "recording-XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
-    open();
-  }
-  ~RecordingDiskTest() override {
-    disk.reset();
-    std::filesystem::remove_all(folder_);
-  }
-  std::string path() const { return folder_ + "/shard-0.recording"; }
+  RecordingDiskTest() { open(); }
+  std::string path() const { return folder_.path() + "/shard-0.recording"; }
   void open(std::uint64_t bytes_max = base::mib) {
     disk.reset();
     auto inner = std::make_unique<testing::FaultyDisk>(1, Durability::fua);
@@ -46,11 +39,9 @@ class RecordingDiskTest : public ::testing::Test {
     return std::vector<std::byte>(count * block_bytes, static_cast<std::byte>(fill));
   }
 
+  testing::TemporaryFolder folder_;
   testing::FaultyDisk* faulty = nullptr;
   std::unique_ptr<RecordingDisk> disk;
-
- private:
-  std::string folder_;
 };
 
 void expect_equal(std::span<const std::byte> got, const std::vector<std::byte>& wanted) {

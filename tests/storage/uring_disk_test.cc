@@ -13,22 +13,10 @@
 
 #include "tests/storage/journal_fixture.h"
 #include "tests/support/disk_result.h"
+#include "tests/support/temporary_folder.h"
 
 namespace millrace::storage {
 namespace {
-
-class TemporaryFolder {
- public:
-  explicit TemporaryFolder(const std::string& parent = std::filesystem::temp_directory_path()) {
-    std::string pattern = parent + "/millrace-storage-XXXXXX";
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 struct alignas(block_bytes) Buffer {
   std::array<std::byte, 4 * block_bytes> bytes{};
@@ -44,7 +32,7 @@ std::unique_ptr<UringDisk> open_disk(base::Uring& uring, const std::string& fold
 }
 
 TEST(UringDisk, a_created_file_is_zero_and_whole_under_its_own_name_only) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   auto uring = make_uring();
   auto disk = open_disk(*uring, folder.path() + "/a/b");
   const FileId file = disk->create("x", 3 * base::mib).value();
@@ -63,7 +51,7 @@ TEST(UringDisk, a_created_file_is_zero_and_whole_under_its_own_name_only) {
 
 TEST(UringDisk, what_was_written_is_read_back_by_either_flush_method) {
   for (const FlushMethod method : {FlushMethod::fdatasync, FlushMethod::dsync}) {
-    TemporaryFolder folder;
+    testing::TemporaryFolder folder;
     auto uring = make_uring();
     auto disk = open_disk(*uring, folder.path(), method);
     const FileId file = disk->create("x", base::mib).value();
@@ -82,7 +70,7 @@ TEST(UringDisk, what_was_written_is_read_back_by_either_flush_method) {
 }
 
 TEST(UringDisk, a_short_read_is_an_error) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   auto uring = make_uring();
   auto disk = open_disk(*uring, folder.path());
   const FileId file = disk->create("x", 2 * block_bytes).value();
@@ -95,7 +83,7 @@ TEST(UringDisk, a_short_read_is_an_error) {
 }
 
 TEST(UringDisk, a_failed_operation_gives_its_errno) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   auto uring = make_uring();
   auto disk = open_disk(*uring, folder.path());
   const FileId file = disk->create("x", base::mib).value();
@@ -107,7 +95,7 @@ TEST(UringDisk, a_failed_operation_gives_its_errno) {
 }
 
 TEST(UringDisk, a_folder_has_one_user_at_a_time_and_the_error_names_it) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   auto uring = make_uring();
   auto first = open_disk(*uring, folder.path());
   auto second = UringDisk::open({.folder = folder.path(), .lock_wait_ns = 1'000'000}, *uring);
@@ -120,7 +108,7 @@ TEST(UringDisk, a_folder_has_one_user_at_a_time_and_the_error_names_it) {
 }
 
 TEST(UringDisk, a_journal_on_it_survives_being_dropped_and_closed) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   auto uring = make_uring();
   const JournalOptions options = small_options();
   std::vector<SeenBatch> written;
@@ -153,7 +141,7 @@ TEST(UringDisk, a_journal_on_it_survives_being_dropped_and_closed) {
 }
 
 TEST(UringDisk, a_reserved_file_takes_its_name_when_it_is_renamed) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   auto uring = make_uring();
   auto disk = open_disk(*uring, folder.path());
   const std::uint64_t free_before = disk->space()->free_bytes;
@@ -182,7 +170,7 @@ TEST(UringDisk, a_reserved_file_takes_its_name_when_it_is_renamed) {
 
 TEST(UringDisk, on_a_memory_file_system_it_works_and_promises_nothing) {
   if (find_device("/dev/shm").text != "tmpfs") GTEST_SKIP() << "no tmpfs here";
-  TemporaryFolder folder("/dev/shm");
+  testing::TemporaryFolder folder("/dev/shm");
   auto uring = make_uring();
   auto disk = open_disk(*uring, folder.path());
   EXPECT_EQ(disk->durability(), Durability::unsafe);
@@ -223,7 +211,7 @@ class FakeSys {
 };
 
 TEST(FindDevice, tells_the_durability_from_the_disk_behind_the_partition) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   const FakeSys sys(folder.path());
   EXPECT_EQ(find_device(folder.path(), sys.root()).durability, Durability::unsafe);
   sys.set("write through", "0");
@@ -238,7 +226,7 @@ TEST(FindDevice, tells_the_durability_from_the_disk_behind_the_partition) {
 }
 
 TEST(FindDevice, without_a_block_device_nothing_is_promised) {
-  TemporaryFolder folder;
+  testing::TemporaryFolder folder;
   EXPECT_EQ(find_device(folder.path(), folder.path()).durability, Durability::unsafe);
   EXPECT_EQ(find_device(folder.path() + "/none", folder.path()).text, "unknown");
 }

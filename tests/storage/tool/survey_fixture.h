@@ -25,6 +25,14 @@ class SurveyFixture : public LogFixture {
     sort();
     for (int i = 0; i < 50; ++i) append_durably(1, 900);
   }
+  // As above, shut, and a batch of partition 1 in the journal rotten; its offset.
+  base::Offset rot_in_journal() {
+    fill_both();
+    const Written batch = written[1][420];
+    shut();
+    disk.flip_bit(file_of(batch.position), batch.position % small_file_bytes + 500, 1);
+    return batch.offset;
+  }
   void shut() {
     ASSERT_TRUE(log->journal().close().has_value());
     log.reset();
