@@ -285,7 +285,7 @@ base::Result<void> Recovery::cut(base::Position at) {
 void Recovery::search_beyond(base::Position at) {
   if (searched_) return;
   searched_ = true;
-  const BlockBuffer buffer(read_bytes);
+  const BlockBuffer buffer(std::min({read_bytes, files_.file_bytes(), limit_ - at}));
   base::Position from = at;
   while (from < limit_) {
     const std::uint64_t in_file = files_.file_bytes() - files_.offset(from);

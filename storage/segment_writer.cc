@@ -30,11 +30,7 @@ Segment segment_of(const SegmentFile& file, const SegmentEntry& entry) {
 }
 
 SegmentWriter::SegmentWriter(Disk& disk, std::uint32_t journal_seed, Background& background)
-    : disk_(disk),
-      seed_(journal_seed),
-      background_(background),
-      staging_(write_bytes),
-      writing_(write_bytes) {}
+    : disk_(disk), seed_(journal_seed), background_(background) {}
 
 // What cannot be removed is by the next start.
 void SegmentWriter::abandon() {
@@ -51,6 +47,10 @@ base::Result<void> SegmentWriter::start(std::string_view file_name,
   CHECK(!started_);
   header_ = identity;
   name_ = file_name;
+  const std::uint64_t bytes =
+      std::clamp(base::align_up(data_bytes_max, crc_block_bytes), crc_block_bytes, write_bytes);
+  staging_ = BlockBuffer(bytes);
+  writing_ = BlockBuffer(bytes);
   auto file = disk_.reserve(name_, segment_data_at + base::align_up(data_bytes_max, block_bytes));
   if (!file) return file.error();
   file_ = *file;

@@ -216,7 +216,7 @@ base::Result<void> CoreThread::open_shard() {
     parts_.region.device.set(disk_->device());
   }
   producers_ = std::make_unique<shard::ProducerTable>(arena_, producers_max);
-  Rebuild rebuild(*producers_, parts_.region, parts_.region.cores[base::raw(id_)]);
+  Rebuild rebuild(*producers_, parts_.region, parts_.region.cores[base::raw(id_)], clock_);
   storage::LogOptions options = log_options(parts_.options, id, parts_.core_count);
   options.journal.cluster_id = parts_.cluster_id;
   housekeepers_ = std::make_unique<storage::Housekeepers>(parts_.options.cpus);

@@ -13,8 +13,9 @@ namespace millrace::core {
 
 class Rebuild final : public storage::RecoveryVisitor {
  public:
-  Rebuild(shard::ProducerTable& producers, link::Region& region, link::CoreBlock& block)
-      : producers_(producers), region_(region), block_(block) {}
+  Rebuild(shard::ProducerTable& producers, link::Region& region, link::CoreBlock& block,
+          base::Clock& clock)
+      : producers_(producers), region_(region), block_(block), clock_(clock) {}
 
   void on_batch(base::PartitionId partition, base::Position position,
                 const storage::BatchView& batch) override;
@@ -27,7 +28,7 @@ class Rebuild final : public storage::RecoveryVisitor {
   shard::ProducerTable& producers_;
   link::Region& region_;
   link::CoreBlock& block_;
-  base::SystemClock clock_;
+  base::Clock& clock_;
   base::Progress progress_;
 };
 

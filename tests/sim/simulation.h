@@ -166,6 +166,7 @@ class Simulation {
   std::vector<Later> later_;
   std::map<std::pair<std::uint32_t, std::uint64_t>, Key> keys_;  // by partition and number
   std::int64_t tombstones_ms_ = 0;
+  std::uint64_t house_kept_ns_ = 0;  // when housekeeping last had something to do
   std::int64_t began_ms_ = 0;
   std::uint64_t starts_ = 0;
   std::uint64_t writer_ids_ = 0;

@@ -15,7 +15,8 @@ class RebuildFixture {
       std::move(base::Arena::create({.bytes = 1 << 20, .huge_pages = false}).value());
   shard::ProducerTable producers{arena, 16};
   std::unique_ptr<link::Region> region = std::make_unique<link::Region>();
-  Rebuild rebuild{producers, *region, region->cores[2]};
+  base::VirtualClock clock;
+  Rebuild rebuild{producers, *region, region->cores[2], clock};
 };
 
 TEST(Rebuild, a_batch_that_was_found_is_known_as_a_repeat) {

@@ -47,7 +47,7 @@ class TestCore {
         producers(arena, 1024),
         protocols(sessions_options(options, id), listener_specs(options), arena),
         core(core_options(options, id), arena, uring, clock, region, commands, events, protocols) {
-    Rebuild rebuild(producers, region, region.cores[id]);
+    Rebuild rebuild(producers, region, region.cores[id], clock);
     auto log = storage::Log::open(log_options(options, id), disk, arena, &rebuild);
     if (!log) {
       ADD_FAILURE() << log.error().message();
