@@ -49,9 +49,11 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   static constexpr std::uint64_t room_bytes_max =
       batch_bytes_max;  // append_room_bytes says no more
   static constexpr std::uint32_t read_buffers_max = 64;
-  // What is read at a place looked for, and at most of what follows, each time twice as much.
+  // What is read at a place looked for, and at most of what follows, each time twice as much; in
+  // operations of a part.
   static constexpr std::uint32_t read_window_bytes = 128 * 1024;
   static constexpr std::uint32_t read_window_bytes_max = batch_bytes_max;
+  static constexpr std::uint32_t read_part_bytes = 256 * 1024;
 
   // How long and how much of a partition is kept. Whole batches and segments go, the oldest first.
   struct Retention {
@@ -207,6 +209,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
     std::uint64_t position = 0;      // there
     std::uint64_t sound_at = ~0ULL;  // of a batch whose CRC was found right
     bool was_read_ahead = false;     // what follows has been asked for
+    std::uint32_t parts_in_flight = 0;
     std::uint32_t bytes = 0;
     std::uint64_t last_used = 0;
     std::array<std::uint64_t, readers_max> lent_until{};
@@ -296,6 +299,8 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   base::Position pinned_from_ = ~0ULL;  // the lowest of all of them
   std::uint64_t use_count_ = 0;
   std::uint64_t reads_started_ = 0;
+  base::Position durable_at_read_ = 0;  // when the last one completed
+  bool read_in_peace_ = false;          // nothing had become durable since the one before
   std::uint64_t reads_completed_ = 0;
   bool damage_seen_ = false;
   bool unknown_damage_ = false;  // any partition without later batches may have lost some

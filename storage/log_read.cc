@@ -1,6 +1,7 @@
 // Reading: of a Log, from memory, journal and segments.
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "dataplane/base/units.h"
 #include "storage/log.h"
@@ -331,6 +332,12 @@ bool Log::is_sound(std::uint32_t buffer, const std::byte* batch, std::uint64_t p
 
 void Log::start_read(const Source& source, std::uint64_t position, std::uint32_t bytes,
                      std::uint32_t window_bytes) {
+  // Whoever appends would wait for all that the device has been asked to read before.
+  if (journal_->write_in_flight() || !read_in_peace_ ||
+      journal_->durable_position() != durable_at_read_) {
+    if (reading()) return;
+    window_bytes = std::min(window_bytes, read_window_bytes);
+  }
   ReadBuffer* oldest = nullptr;
   for (std::uint32_t i = 0; i < options_.read_buffers; ++i) {
     ReadBuffer& candidate = buffers_[i];
@@ -356,17 +363,26 @@ void Log::start_read(const Source& source, std::uint64_t position, std::uint32_t
   const auto into = oldest->memory.first(oldest->bytes);
   const auto token = static_cast<std::uint64_t>(oldest - buffers_.data());
   if (source.of_journal) {
+    oldest->parts_in_flight = 1;
     journal_->read(first, into, *this, token);
-  } else {
-    disk_.read(source.file, first, into, *this, token);
+    return;
+  }
+  // Several at once keep the device busy while one is answered.
+  for (std::uint32_t at = 0; at < into.size(); at += read_part_bytes) {
+    const std::size_t count = std::min<std::size_t>(into.size() - at, read_part_bytes);
+    ++oldest->parts_in_flight;
+    disk_.read(source.file, first + at, into.subspan(at, count), *this, token);
   }
 }
 
 void Log::on_disk(std::uint64_t token, std::int32_t result) {
   ReadBuffer& buffer = buffers_[token];
+  buffer.failed |= result < 0;
+  if (--buffer.parts_in_flight != 0) return;
   buffer.state = ReadBuffer::State::ready;
-  buffer.failed = result < 0;
   ++reads_completed_;
+  const base::Position durable = journal_->durable_position();
+  read_in_peace_ = durable == std::exchange(durable_at_read_, durable);
 }
 
 void Log::lend(const Slice& slice, std::uint32_t reader, std::uint64_t mark) {

@@ -30,6 +30,8 @@ constexpr auto stop_wait = std::chrono::seconds(9);
 constexpr auto look_every = std::chrono::milliseconds(5);
 constexpr int offset_first = 20'000;
 constexpr int offset_count = 10'000;
+constexpr std::string_view second_node_ip = ",ip=192.168.78.1";
+constexpr std::string_view second_client_ip = ",ip=192.168.78.2,server=192.168.78.1:7070";
 
 bool port_free(int kind, int port) {
   const int fd = socket(AF_INET, kind | SOCK_CLOEXEC, 0);
@@ -54,6 +56,11 @@ base::Result<int> free_port_offset() {
                control::native_port_default + offset_first);
 }
 
+std::string memif_spec(const OwnNodeOptions& options, std::string_view socket) {
+  return fmt::format("memif:socket={}/{}{}{}", options.directory, socket,
+                     options.memif_options.empty() ? "" : ",", options.memif_options);
+}
+
 cli::UpOptions up_options(const OwnNodeOptions& options) {
   cli::UpOptions up;
   up.memory_only = options.memory_only;
@@ -61,21 +68,14 @@ cli::UpOptions up_options(const OwnNodeOptions& options) {
   if (options.path == Path::udp) {
     up.ports = {fmt::format("udp:127.0.0.1:{}", control::native_port_default)};
   } else {
-    up.ports = {fmt::format("memif:socket={}/memif.sock{}{}", options.directory,
-                            options.memif_options.empty() ? "" : ",", options.memif_options)};
+    up.ports = {memif_spec(options, "memif.sock")};
+    if (options.two_ports)
+      up.ports.push_back(memif_spec(options, "second.sock") + std::string(second_node_ip));
   }
   up.profile = options.laptop ? "laptop" : "dedicated";
   if (options.cpu != cpu_any) up.cores = fmt::format("{}", options.cpu);
   up.journal_size = fmt::format("{}B", options.journal_bytes);
   return up;
-}
-
-std::string client_address(const OwnNodeOptions& options, int port_offset) {
-  if (options.path == Path::udp) {
-    return fmt::format("127.0.0.1:{}", control::native_port_default + port_offset);
-  }
-  return fmt::format("memif:socket={}/memif.sock{}{}", options.directory,
-                     options.memif_options.empty() ? "" : ",", options.memif_options);
 }
 
 base::Result<cli::Child> make_child(const char* name, std::vector<std::string> arguments) {
@@ -109,7 +109,13 @@ base::Result<std::unique_ptr<OwnNode>> OwnNode::start(const OwnNodeOptions& opti
   if (!control) return control.error();
   std::unique_ptr<OwnNode> node(
       new OwnNode(std::move(*region), std::move(*data_plane), std::move(*control), *offset));
-  node->address_ = client_address(options, *offset);
+  node->address_ = node->second_address_ =
+      options.path == Path::udp
+          ? fmt::format("127.0.0.1:{}", control::native_port_default + *offset)
+          : memif_spec(options, "memif.sock");
+  if (options.path == Path::memif && options.two_ports) {
+    node->second_address_ = memif_spec(options, "second.sock") + std::string(second_client_ip);
+  }
   if (auto started = node->data_plane_.start(); !started) return started.error();
   if (auto started = node->control_.start(); !started) return started.error();
   if (auto waited = node->wait_until_ready(progress); !waited) return waited.error();

@@ -24,6 +24,7 @@ struct OwnNodeOptions {
   int cpu = -2;
   std::uint64_t journal_bytes = 0;  // a power of two; all of it prepared before the node is ready
   std::string memif_options = {};   // "bsize=9216,mtu=9000"
+  bool two_ports = false;           // over memif a port has one client
 };
 
 class OwnNode {
@@ -35,6 +36,7 @@ class OwnNode {
   OwnNode& operator=(const OwnNode&) = delete;
 
   const std::string& address() const { return address_; }  // for mr_connect
+  const std::string& second_address() const { return second_address_; }
   int port_offset() const { return port_offset_; }
   std::string durability() { return std::string(region_.region().durability.get()); }
   std::string device() { return std::string(region_.region().device.get()); }
@@ -58,6 +60,7 @@ class OwnNode {
   cli::Child control_;
   int port_offset_;
   std::string address_;
+  std::string second_address_;  // the same where one port serves all clients
 };
 
 }  // namespace millrace::bench

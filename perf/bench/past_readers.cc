@@ -14,7 +14,7 @@ using base::Result;
 namespace {
 
 constexpr std::uint64_t begin_wait_ns = 10 * base::second_ns;
-constexpr std::uint32_t records_per_poll = 1024;
+constexpr std::uint32_t records_per_poll = 64;
 
 bool has_begun(const Subscription& reader) {
   mr_position position{};

@@ -1,6 +1,7 @@
 // PastReaders: subscriptions that read what was written long ago, each as fast as it gets it; and
 // a publisher beside them.
-// Thread: the publisher's, whose client they share: what they cost it is in its figures.
+// Thread: the publisher's: what they cost it is in its figures. Their client is their own, for what
+//         one client gets comes in one order, and an acknowledgement would wait behind their data.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ class PastReaders {
 
   // From the beginning; each of them has had a record when this returns.
   base::Result<void> begin();
-  // Takes what came, and does all else that the client has to do.
+  // Takes what came.
   void poll();
   // An error when one of them came to the end, and so did not read the past all the time.
   base::Result<void> end();

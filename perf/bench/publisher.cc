@@ -5,22 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
-#include "control/cli/node_access.h"
 #include "perf/bench/interrupt.h"
 #include "perf/bench/past_readers.h"
 
 namespace millrace::bench {
 
-using base::Error;
-using base::ErrorCode;
-
 namespace {
 
-constexpr std::uint64_t connect_wait_ns = 5 * base::second_ns;
-constexpr std::uint64_t open_wait_ns = 60 * base::second_ns;  // of 10,000 streams, too
-constexpr std::uint32_t silence_timeout_ms = 60'000;          // rounds of others go by
 constexpr std::uint64_t warm_up_memory = 2'000;
 constexpr std::uint64_t warm_up_durable = 50;
 constexpr std::uint64_t warm_up_bulk_share = 10;  // a tenth
@@ -28,44 +20,11 @@ constexpr std::uint64_t buffer_bytes = 64 * base::mib;
 constexpr std::uint64_t offers_per_poll = 512;
 constexpr std::int64_t timed_every = 1024;
 
-Error interrupted_error() { return Error(ErrorCode::unavailable, "interrupted"); }
-
-Error status_error(std::string_view what, std::int64_t status) {
-  return Error(ErrorCode::unavailable, "{}: {}", what, status_text(status));
-}
-
 bool passing(std::int64_t status) {
   return status == MR_BACK_PRESSURED || status == MR_NOT_CONNECTED || status == MR_NOT_READY;
 }
 
 }  // namespace
-
-base::Result<std::unique_ptr<Client>> connect(const std::string& address) {
-  mr_options options;
-  mr_options_init(&options);
-  options.address = address.c_str();
-  options.silence_timeout_ms = silence_timeout_ms;
-  options.idle_timeout_ms = silence_timeout_ms;
-  auto opened = Client::connect(options);
-  if (!opened) {
-    return Error(ErrorCode::unavailable, "{}: {}", address,
-                 opened.error().empty() ? status_text(opened.status()) : opened.error());
-  }
-  auto client = std::make_unique<Client>(std::move(*opened));
-  base::SystemClock clock;
-  const std::uint64_t give_up_ns = clock.monotonic_ns() + connect_wait_ns;
-  while (client->status() != MR_OK) {
-    if (interrupted()) return interrupted_error();
-    if (clock.monotonic_ns() >= give_up_ns) {
-      return Error(ErrorCode::unavailable,
-                   "no node answers at {}; start one with 'millrace up', or measure one of the "
-                   "bench's own with --self",
-                   address);
-    }
-    client->poll();
-  }
-  return client;
-}
 
 Publisher::Publisher(const PublisherOptions& options, Client& client, OwnNode* node)
     : options_(options), client_(client), node_(node), value_(options.size_bytes, 'r') {}
@@ -79,45 +38,25 @@ void Publisher::rest() {
 }
 
 base::Result<void> Publisher::create_topic() {
-  topic_ =
-      fmt::format("{}-{}-{}-{}", options_.topics, getpid(), name(options_.ack), topic_number_++);
-  auto admin = cli::admin_client({.port_offset = options_.port_offset});
-  const nlohmann::json request = {
-      {"name", topic_}, {"partitions", options_.partitions}, {"durability", name(options_.ack)}};
-  const auto reply = admin.post("/v1/topics", request.dump());
-  if (!reply) return reply.error();
-  if (reply->status >= 200 && reply->status < 300) return {};
-  return Error(ErrorCode::unavailable, "cannot create topic {}: {}", topic_, reply->body);
+  topic_ = {.name = fmt::format("{}-{}-{}-{}", options_.topics, getpid(), name(options_.ack),
+                                topic_number_++),
+            .partitions = options_.partitions,
+            .ack = options_.ack,
+            .port_offset = options_.port_offset};
+  return bench::create_topic(topic_);
 }
 
-base::Result<void> Publisher::delete_topic() {
-  auto admin = cli::admin_client({.port_offset = options_.port_offset});
-  const auto reply = admin.remove("/v1/topics/" + topic_);
-  if (!reply) return reply.error();
-  return {};
-}
-
-// The node may hear of the topic after we do.
 base::Result<void> Publisher::open_producer() {
   mr_producer_options wanted;
   mr_producer_options_init(&wanted);
-  wanted.topic = topic_.c_str();
+  wanted.topic = topic_.name.c_str();
   wanted.partition = options_.partitions == 1 ? 0 : MR_ALL_PARTITIONS;
   wanted.ack = options_.ack == Ack::memory ? MR_ACK_MEMORY : MR_ACK_DURABLE;
   wanted.batch_bytes = options_.batch_bytes;
   if (options_.in_bulk) wanted.buffer_bytes = buffer_bytes;
-  auto producer = client_.open_producer(wanted);
-  if (!producer) return status_error(topic_, producer.status());
+  auto producer = bench::open_producer(client_, wanted);
+  if (!producer) return producer.error();
   producer_ = std::make_unique<Producer>(std::move(*producer));
-  const std::uint64_t give_up_ns = clock_.monotonic_ns() + open_wait_ns;
-  while (producer_->next_sequence() < 0) {
-    if (interrupted()) return interrupted_error();
-    if (clock_.monotonic_ns() >= give_up_ns) return status_error(topic_, MR_TIMED_OUT);
-    if (producer_->status() == MR_UNKNOWN_TOPIC) producer_->retry();
-    if (const int status = producer_->status(); status != MR_OK)
-      return status_error(topic_, status);
-    poll();
-  }
   return {};
 }
 
@@ -133,7 +72,7 @@ base::Result<void> Publisher::measure(std::uint64_t count, Measured& into) {
   if (result) result = publish(count, into);
   producer_.reset();
   poll();
-  auto deleted = delete_topic();
+  auto deleted = delete_topic(topic_);
   return result ? deleted : result;
 }
 
@@ -145,15 +84,12 @@ base::Result<std::string> Publisher::fill(std::uint64_t count) {
   producer_.reset();
   poll();
   if (!result) return result.error();
-  return topic_;
+  return topic_.name;
 }
 
 void Publisher::poll() {
-  if (readers_ != nullptr) {
-    readers_->poll();
-  } else {
-    client_.poll();
-  }
+  client_.poll();
+  if (readers_ != nullptr) readers_->poll();
 }
 
 base::Result<void> Publisher::publish(std::uint64_t count, Measured& into) {
@@ -175,13 +111,13 @@ base::Result<void> Publisher::one_by_one(std::uint64_t count, Measured& into) {
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t offered_ns = clock_.monotonic_ns();
     const std::int64_t sequence = producer_->offer(value);
-    if (sequence < 0) return status_error(topic_, sequence);
+    if (sequence < 0) return status_error(topic_.name, sequence);
     producer_->flush();
     mr_acks acks{};
     do {
       poll();
       const int moved = producer_->poll_acks(acks);
-      if (moved < 0) return status_error(topic_, moved);
+      if (moved < 0) return status_error(topic_.name, moved);
       if (interrupted()) return interrupted_error();
     } while (level(acks) <= sequence);
     into.latency_ns.record(clock_.monotonic_ns() - offered_ns);
@@ -204,7 +140,8 @@ base::Result<void> Publisher::in_bulk(std::uint64_t count, Measured& into) {
     }
     poll();
     take_acks(acked, into);
-    if (const int status = producer_->status(); status < 0) return status_error(topic_, status);
+    if (const int status = producer_->status(); status < 0)
+      return status_error(topic_.name, status);
     if (interrupted()) return interrupted_error();
   }
   return {};
@@ -218,7 +155,7 @@ base::Result<void> Publisher::offer_some(std::uint64_t count, std::uint64_t& off
     const std::int64_t sequence = producer_->offer(value);
     if (sequence < 0) {
       if (passing(sequence)) return {};
-      return status_error(topic_, sequence);
+      return status_error(topic_.name, sequence);
     }
     if (sequence % timed_every == 0)
       timed_.push_back({sequence, options_.rate == 0 ? clock_.monotonic_ns() : due_ns(offered)});

@@ -15,6 +15,7 @@
 
 #include "dataplane/base/clock.h"
 #include "dataplane/client/millrace.hpp"
+#include "perf/bench/node_client.h"
 #include "perf/bench/options.h"
 #include "perf/bench/own_node.h"
 #include "perf/bench/subject.h"
@@ -31,9 +32,6 @@ struct PublisherOptions {
   std::uint32_t batch_bytes = 0;
   std::uint64_t rate = 0;  // records a second, in bulk; 0: as many as acknowledgements allow
 };
-
-// A session with the node at this address, for mr_connect.
-base::Result<std::unique_ptr<Client>> connect(const std::string& address);
 
 class PastReaders;
 
@@ -58,7 +56,6 @@ class Publisher final : public Subject {
 
   void poll();
   base::Result<void> create_topic();
-  base::Result<void> delete_topic();
   base::Result<void> open_producer();
   base::Result<void> publish(std::uint64_t count, Measured& into);
   base::Result<void> one_by_one(std::uint64_t count, Measured& into);
@@ -84,7 +81,7 @@ class Publisher final : public Subject {
   PastReaders* readers_ = nullptr;
   std::unique_ptr<Producer> producer_;
   base::SystemClock clock_;
-  std::string topic_;
+  TopicOptions topic_;
   std::uint32_t topic_number_ = 0;
   std::vector<char> value_;
   std::vector<Timed> timed_;  // in_bulk: not acknowledged yet, from timed_head_ on

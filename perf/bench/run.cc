@@ -43,6 +43,7 @@ struct Bench {
   std::unique_ptr<Client> client;
   std::unique_ptr<Publisher> publisher;
   std::unique_ptr<Subject> memory_publisher;
+  std::unique_ptr<Client> readers_client;
   std::unique_ptr<PastReaders> readers;
   std::unique_ptr<BesideReaders> beside_readers;
   std::unique_ptr<Subject> floor;
@@ -83,6 +84,7 @@ Result<std::unique_ptr<OwnNode>> start_node(const BenchOptions& options,
   own.cpu = options.node_cpu;
   own.journal_bytes = journal;
   own.memif_options = options.memif_options;
+  own.two_ports = options.cold_readers != 0;
   return OwnNode::start(own, progress);
 }
 
@@ -162,8 +164,11 @@ Result<void> open_readers(const BenchOptions& options, Bench& bench, Progress& p
   Publisher past(wanted, *bench.client, bench.node.get());
   auto topic = past.fill(options.bytes / past_record_bytes);
   if (!topic) return topic.error();
+  auto client = connect(bench.node->second_address());
+  if (!client) return client.error();
+  bench.readers_client = std::move(*client);
   bench.readers =
-      std::make_unique<PastReaders>(*bench.client, std::move(*topic), options.cold_readers);
+      std::make_unique<PastReaders>(*bench.readers_client, std::move(*topic), options.cold_readers);
   bench.beside_readers = std::make_unique<BesideReaders>(*bench.publisher, *bench.readers);
   return {};
 }
@@ -276,7 +281,7 @@ Result<Report> run_node_bench(const BenchOptions& options) {
   Progress progress;
   auto scratch = Scratch::create();
   if (!scratch) return scratch.error();
-  Bench bench{std::move(*scratch), {}, {}, {}, {}, {}, {}, {}};
+  Bench bench{std::move(*scratch), {}, {}, {}, {}, {}, {}, {}, {}};
   const bool bulk = options.verb == Verb::throughput;
   const bool compare_with_memory = bulk && options.ack == Ack::durable && options.with_floor;
   if (auto opened = open_node(options, bench, progress); !opened) return opened.error();

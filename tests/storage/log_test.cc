@@ -85,6 +85,33 @@ TEST(Log, a_read_of_the_past_is_pending_until_the_disk_answers) {
             Bytes(at.written[7][0].bytes.begin(), at.written[7][0].bytes.begin() + 1000));
 }
 
+TEST(Log, beside_appends_one_read_of_the_past_is_under_way_at_a_time) {
+  LogFixture at;
+  at.fill(7, 60'000, 11ULL << 20);
+  const auto reads_of = [&at](std::initializer_list<std::size_t> batches) {
+    at.disk.hold(true);
+    const std::size_t before = at.disk.in_flight();
+    for (const std::size_t batch : batches) {
+      Log::Cursor cursor = at.log->cursor_at(at.slot(7), at.written[7][batch].offset);
+      Log::Slice slice;
+      EXPECT_EQ(at.log->read(at.slot(7), cursor, 1000, slice), Status::pending);
+    }
+    const std::size_t started = at.disk.in_flight() - before;
+    at.disk.hold(false);
+    for (int i = 0; i < 10; ++i) at.turn();
+    return started;
+  };
+  // Only when nothing was written beside a whole read there are more.
+  EXPECT_EQ(reads_of({0, 3, 6}), 1U);
+  EXPECT_EQ(reads_of({9, 12, 15}), 1U);
+  EXPECT_EQ(reads_of({18, 21}), 2U);
+  at.append(7, 100);
+  at.disk.hold(true);
+  at.turn();
+  ASSERT_TRUE(at.log->journal().write_in_flight());
+  EXPECT_EQ(reads_of({27, 30, 33}), 1U);
+}
+
 TEST(Log, everything_is_read_again_after_a_restart_and_offsets_go_on) {
   LogFixture at;
   at.fill(7, 60'000, 10ULL << 20);
