@@ -31,6 +31,7 @@ class Histogram {
   std::uint64_t quantile(double share) const;
 
   std::uint64_t count() const { return count_; }
+  std::uint64_t count_in_bucket(std::uint32_t bucket) const { return counts_[bucket]; }
   std::uint64_t min() const { return count_ == 0 ? 0 : min_; }
   std::uint64_t max() const { return max_; }
   double mean() const {

@@ -1,0 +1,170 @@
+#include "perf/loadgen/drivers/redis_driver.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace millrace::loadgen {
+
+using base::Error;
+using base::ErrorCode;
+using base::Result;
+
+namespace {
+
+constexpr std::string_view messages_per_read = "256";
+
+std::string_view text_of(std::span<const std::byte> payload) {
+  return {reinterpret_cast<const char*>(payload.data()), payload.size()};
+}
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+Error refused(std::string_view text) { return Error(ErrorCode::unavailable, "redis: {}", text); }
+
+Error not_resp() { return Error(ErrorCode::corrupt, "redis: what came does not read as RESP"); }
+
+}  // namespace
+
+Result<void> RedisDriver::prepare(const Workload& workload) {
+  workload_ = workload;
+  for (std::uint32_t i = 0; i < workload.partitions; ++i) {
+    keys_.push_back(fmt::format("{}-{}", workload.topic, i));
+    last_ids_.emplace_back("0");
+  }
+  auto writer = TcpStream::connect(address_);
+  if (!writer) return writer.error();
+  writer_.emplace(std::move(*writer));
+  if (!workload.consumes) return {};
+  auto reader = TcpStream::connect(address_);
+  if (!reader) return reader.error();
+  reader_.emplace(std::move(*reader));
+  if (kind_ == RedisKind::channel) return subscribe();
+  ask();
+  return {};
+}
+
+Result<void> RedisDriver::subscribe() {
+  for (const std::string& key : keys_) {
+    write_resp(reader_->out(), std::array<std::string_view, 2>{"SUBSCRIBE", key});
+  }
+  std::size_t subscribed = 0;
+  const auto is_done = [&] {
+    for (std::int64_t bytes = 0; (bytes = read_resp(reader_->in(), nodes_)) > 0; ++subscribed) {
+      reader_->take(static_cast<std::size_t>(bytes));
+    }
+    return subscribed == keys_.size();
+  };
+  return reader_->wait_until(is_done, "an answer to SUBSCRIBE");
+}
+
+// For what is there, or what comes next.
+void RedisDriver::ask() {
+  const std::string key_count = std::to_string(keys_.size());
+  std::vector<std::string_view> words;
+  if (kind_ == RedisKind::list) {
+    words = {"BLMPOP", "0", key_count};
+    words.insert(words.end(), keys_.begin(), keys_.end());
+    words.insert(words.end(), {"LEFT", "COUNT", messages_per_read});
+  } else {
+    words = {"XREAD", "COUNT", messages_per_read, "BLOCK", "0", "STREAMS"};
+    words.insert(words.end(), keys_.begin(), keys_.end());
+    words.insert(words.end(), last_ids_.begin(), last_ids_.end());
+  }
+  write_resp(reader_->out(), words);
+}
+
+bool RedisDriver::offer(std::uint64_t number, std::span<const std::byte> payload) {
+  if (writer_->is_full()) return false;
+  const std::string& key = keys_[number % keys_.size()];
+  const std::string_view text = text_of(payload);
+  switch (kind_) {
+    case RedisKind::list:
+      write_resp(writer_->out(), std::array<std::string_view, 3>{"RPUSH", key, text});
+      break;
+    case RedisKind::stream:
+      write_resp(writer_->out(), std::array<std::string_view, 5>{"XADD", key, "*", "m", text});
+      break;
+    case RedisKind::channel:
+      write_resp(writer_->out(), std::array<std::string_view, 3>{"PUBLISH", key, text});
+      break;
+  }
+  return true;
+}
+
+Result<void> RedisDriver::poll(Events& events) {
+  if (auto pumped = writer_->pump(); !pumped) return pumped;
+  if (auto taken = take_answers(events); !taken || !reader_) return taken;
+  if (auto pumped = reader_->pump(); !pumped) return pumped;
+  return take_messages(events);
+}
+
+Result<void> RedisDriver::take_answers(Events& events) {
+  std::int64_t bytes = 0;
+  while ((bytes = read_resp(writer_->in(), nodes_)) > 0) {
+    if (nodes_[0].type == '-') return refused(nodes_[0].text);
+    writer_->take(static_cast<std::size_t>(bytes));
+    events.acknowledged(answered_++);
+  }
+  if (bytes < 0) return not_resp();
+  return {};
+}
+
+Result<void> RedisDriver::take_messages(Events& events) {
+  std::int64_t bytes = 0;
+  while ((bytes = read_resp(reader_->in(), nodes_)) > 0) {
+    if (nodes_[0].type == '-') return refused(nodes_[0].text);
+    switch (kind_) {
+      case RedisKind::list:
+        take_list(events);
+        break;
+      case RedisKind::stream:
+        take_streams(events);
+        break;
+      case RedisKind::channel:
+        // message, its channel, its payload
+        events.delivered(source_of(nodes_[2].text), bytes_of(nodes_[3].text));
+        break;
+    }
+    reader_->take(static_cast<std::size_t>(bytes));
+    if (kind_ != RedisKind::channel) ask();
+  }
+  if (bytes < 0) return not_resp();
+  return reader_->pump();
+}
+
+// [key, [payload, payload ...]]
+void RedisDriver::take_list(Events& events) {
+  const std::uint32_t source = source_of(nodes_[1].text);
+  for (std::size_t i = 3; i < nodes_.size(); ++i) {
+    events.delivered(source, bytes_of(nodes_[i].text));
+  }
+}
+
+// [[key, [[id, ["m", payload]], ...]], ...]
+void RedisDriver::take_streams(Events& events) {
+  std::size_t at = 1;
+  for (std::int64_t streams = nodes_[0].count; streams > 0; --streams) {
+    const std::uint32_t source = source_of(nodes_[at + 1].text);
+    std::int64_t entries = nodes_[at + 2].count;
+    at += 3;
+    for (; entries > 0; --entries, at += 5) {
+      if (entries == 1) last_ids_[source] = nodes_[at + 1].text;
+      events.delivered(source, bytes_of(nodes_[at + 4].text));
+    }
+  }
+}
+
+// Each key is the topic, a hyphen and the partition.
+std::uint32_t RedisDriver::source_of(std::string_view key) const {
+  std::uint32_t source = 0;
+  const std::string_view digits = key.substr(key.rfind('-') + 1);
+  std::from_chars(digits.begin(), digits.end(), source);
+  return std::min(source, workload_.partitions - 1);
+}
+
+}  // namespace millrace::loadgen

@@ -1,0 +1,188 @@
+#include "perf/loadgen/run_load.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include "dataplane/base/units.h"
+#include "perf/loadgen/delivery_check.h"
+#include "perf/loadgen/stamp.h"
+
+namespace millrace::loadgen {
+
+using base::Error;
+using base::ErrorCode;
+using base::Result;
+
+namespace {
+
+constexpr std::uint64_t progress_every_ns = 100 * base::ms_ns;
+constexpr int offers_per_poll = 256;
+
+class Load final : public Events {
+ public:
+  Load(const Workload& workload, Driver& driver, base::Clock& clock, const LoadOptions& options)
+      : workload_(workload),
+        driver_(driver),
+        clock_(clock),
+        options_(options),
+        payload_(std::max(workload.payload_bytes, stamp_bytes), std::byte{'m'}),
+        due_ns_(std::bit_ceil(options.in_flight_max)) {}
+
+  Result<LoadResult> run();
+
+ private:
+  void acknowledged(std::uint64_t number) override;
+  void delivered(std::uint32_t source, std::span<const std::byte> payload) override;
+
+  Result<void> send_and_take();
+  Result<void> drain();
+  Result<void> turn(bool sends);
+  void offer_some();
+  bool tell_progress();
+  std::uint64_t now_ns();
+  std::uint64_t in_flight() const {
+    std::uint64_t done = sent_;
+    if (driver_.acknowledges()) done = std::min(done, acknowledged_);
+    if (workload_.consumes) done = std::min(done, check_.delivered());
+    return sent_ - done;
+  }
+  std::uint64_t due_at_ns(std::uint64_t number) const;
+  bool is_measured(std::uint64_t due_ns) const { return due_ns >= from_ns_ && due_ns < to_ns_; }
+  bool is_within() const { return seen_ns_ >= from_ns_ && seen_ns_ < to_ns_; }
+
+  const Workload& workload_;
+  Driver& driver_;
+  base::Clock& clock_;
+  const LoadOptions& options_;
+  std::vector<std::byte> payload_;
+  std::vector<std::uint64_t> due_ns_;  // of those in flight, by the low bits of their number
+  DeliveryCheck check_;
+  LoadResult result_;
+  std::uint64_t start_ns_ = 0;
+  std::uint64_t from_ns_ = 0;  // the measured time
+  std::uint64_t to_ns_ = 0;
+  std::uint64_t seen_ns_ = 0;  // the time as of this turn's events; 0: not asked yet
+  std::uint64_t told_ns_ = 0;
+  std::uint64_t sent_ = 0;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t events_ = 0;
+};
+
+Result<LoadResult> Load::run() {
+  start_ns_ = clock_.monotonic_ns();
+  from_ns_ = start_ns_ + workload_.warm_up_ns;
+  to_ns_ = from_ns_ + workload_.measured_ns;
+  if (auto sent = send_and_take(); !sent) return sent.error();
+  if (auto drained = drain(); !drained) return drained.error();
+  result_.measured_ns = workload_.measured_ns;
+  result_.due = result_.sent;
+  if (workload_.rate != 0) {
+    result_.due = static_cast<std::uint64_t>(static_cast<double>(workload_.rate) *
+                                             static_cast<double>(workload_.measured_ns) /
+                                             static_cast<double>(base::second_ns));
+  }
+  if (driver_.acknowledges()) result_.unacknowledged = sent_ - acknowledged_;
+  if (workload_.consumes) result_.lost = sent_ - check_.delivered();
+  result_.duplicated = check_.duplicated();
+  result_.reordered = check_.reordered();
+  return std::move(result_);
+}
+
+Result<void> Load::send_and_take() {
+  while (clock_.monotonic_ns() < to_ns_) {
+    if (auto turned = turn(true); !turned) return turned;
+  }
+  return {};
+}
+
+Result<void> Load::drain() {
+  const std::uint64_t give_up_ns = clock_.monotonic_ns() + options_.drain_ns;
+  while (in_flight() != 0 && clock_.monotonic_ns() < give_up_ns) {
+    if (auto turned = turn(false); !turned) return turned;
+  }
+  return {};
+}
+
+Result<void> Load::turn(bool sends) {
+  if (sends) offer_some();
+  seen_ns_ = 0;
+  events_ = 0;
+  if (auto polled = driver_.poll(*this); !polled) return polled;
+  if (events_ == 0 && driver_.yields()) sched_yield();
+  if (!tell_progress()) return Error(ErrorCode::unavailable, "interrupted");
+  return {};
+}
+
+void Load::offer_some() {
+  const std::uint64_t now = clock_.monotonic_ns();
+  const std::uint64_t in_flight_max =
+      workload_.rate == 0 ? std::min<std::uint64_t>(workload_.window, options_.in_flight_max)
+                          : options_.in_flight_max;
+  for (int i = 0; i < offers_per_poll && in_flight() < in_flight_max; ++i) {
+    const std::uint64_t due = workload_.rate == 0 ? now : due_at_ns(sent_);
+    if (due > now || due >= to_ns_) return;
+    write_stamp({.number = sent_, .due_ns = due}, payload_);
+    if (!driver_.offer(sent_, payload_)) return;
+    due_ns_[sent_ & (due_ns_.size() - 1)] = due;
+    ++sent_;
+    if (now >= from_ns_ && now < to_ns_) ++result_.sent;
+  }
+}
+
+std::uint64_t Load::due_at_ns(std::uint64_t number) const {
+  return start_ns_ + static_cast<std::uint64_t>(static_cast<double>(number) *
+                                                static_cast<double>(base::second_ns) /
+                                                static_cast<double>(workload_.rate));
+}
+
+std::uint64_t Load::now_ns() {
+  ++events_;
+  if (seen_ns_ == 0) seen_ns_ = clock_.monotonic_ns();
+  return seen_ns_;
+}
+
+void Load::acknowledged(std::uint64_t number) {
+  const std::uint64_t now = now_ns();
+  const std::uint64_t due = due_ns_[number & (due_ns_.size() - 1)];
+  ++acknowledged_;
+  if (is_measured(due)) result_.acknowledged_ns.record(now - std::min(now, due));
+  if (is_within()) ++result_.acknowledged;
+}
+
+void Load::delivered(std::uint32_t source, std::span<const std::byte> payload) {
+  const std::uint64_t now = now_ns();
+  const auto stamp = read_stamp(payload);
+  if (!stamp || stamp->number >= sent_) {
+    ++result_.foreign;
+    return;
+  }
+  if (!check_.add(source, stamp->number)) return;
+  if (is_measured(stamp->due_ns)) {
+    result_.delivered_ns.record(now - std::min(now, stamp->due_ns));
+  }
+  if (is_within()) ++result_.delivered;
+}
+
+bool Load::tell_progress() {
+  const std::uint64_t now = clock_.monotonic_ns();
+  if (now - told_ns_ < progress_every_ns) return true;
+  told_ns_ = now;
+  const auto passed = static_cast<double>(now - start_ns_);
+  return options_.on_progress(
+      {.is_warming_up = now < from_ns_,
+       .share = std::min(1.0, passed / static_cast<double>(to_ns_ - start_ns_)),
+       .sent = sent_});
+}
+
+}  // namespace
+
+Result<LoadResult> run_load(const Workload& workload, Driver& driver, base::Clock& clock,
+                            const LoadOptions& options) {
+  return Load(workload, driver, clock, options).run();
+}
+
+}  // namespace millrace::loadgen

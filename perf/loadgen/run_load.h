@@ -1,0 +1,57 @@
+// run_load: puts one workload on one driver and measures it.
+// Thread: the calling one; it never sleeps, and yields only where a driver says so.
+//
+// Each message has a time at which it is due: with a rate by the rate alone, else when the window
+// let it go. Every latency is counted from then, so a system that stalls is charged for all that
+// should have been sent meanwhile. What is due within the warm-up is sent and not counted; what is
+// still on its way after the measured time is waited for, counted as latency and not as rate.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "dataplane/base/clock.h"
+#include "dataplane/base/histogram.h"
+#include "dataplane/base/result.h"
+#include "perf/loadgen/drivers/driver.h"
+#include "perf/loadgen/drivers/workload.h"
+
+namespace millrace::loadgen {
+
+struct LoadResult {
+  // Of the messages that were due within the measured time.
+  base::Histogram acknowledged_ns;
+  base::Histogram delivered_ns;
+  std::uint64_t due = 0;  // without a rate: as many as were sent
+  // Within the measured time, whenever they were due.
+  std::uint64_t sent = 0;
+  std::uint64_t acknowledged = 0;
+  std::uint64_t delivered = 0;
+  std::uint64_t measured_ns = 0;
+  // Of all messages of the run, after what is on its way has been waited for.
+  std::uint64_t unacknowledged = 0;
+  std::uint64_t lost = 0;
+  std::uint64_t duplicated = 0;
+  std::uint64_t reordered = 0;
+  std::uint64_t foreign = 0;  // delivered, and not of this run
+};
+
+struct Progress {
+  bool is_warming_up = false;
+  double share = 0;  // of warm-up and measured time, 0 to 1
+  std::uint64_t sent = 0;
+};
+
+struct LoadOptions {
+  std::uint64_t drain_ns = 30'000'000'000;  // how long what is on its way is waited for
+  std::uint64_t in_flight_max = 1U
+                                << 20;  // not yet acknowledged and, if they are consumed, delivered
+  // Asked ten times a second; false stops the run with an error.
+  std::function<bool(const Progress&)> on_progress = [](const Progress&) { return true; };
+};
+
+// The driver is prepared.
+base::Result<LoadResult> run_load(const Workload& workload, Driver& driver, base::Clock& clock,
+                                  const LoadOptions& options);
+
+}  // namespace millrace::loadgen

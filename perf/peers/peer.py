@@ -1,0 +1,244 @@
+"""What a peer is: a system that Millrace is measured beside, installed, started and stopped here.
+
+A peer's file names its version, its setups (as its experts recommend it, and with the durability
+of a flush before each answer) and the drivers of the load generator that can put load on it.
+Servers listen on loopback, on free ports, in a folder of their own, and are stopped by their ids.
+"""
+
+import ctypes
+import dataclasses
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+PR_SET_PDEATHSIG = 1
+READY_WAIT_S = 120
+STOP_WAIT_S = 20
+# Where what is not a package of Debian is kept between runs.
+CACHE = os.environ.get("MILLRACE_PEERS", os.path.expanduser("~/.cache/millrace/peers"))
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+# What is true of a message once it has been answered.
+MEMORY = "memory"  # a process has it
+PAGE_CACHE = "page cache"  # the kernel has it: it outlives the process, not the host
+DEVICE = "device"  # it was flushed to the device: it outlives the host
+NONE = "none"  # there is no answer
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """A way of using the peer: a driver of the load generator and its settings."""
+
+    name: str  # in tables: "list", "stream"
+    driver: str
+    settings: dict = dataclasses.field(default_factory=dict)
+    durability: str = ""  # where it differs from its setup's
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A configuration of the peer, labelled."""
+
+    name: str  # "recommended", "flushed"
+    durability: str
+    loads: tuple
+    note: str = ""  # the settings that matter, in the peer's words
+    options: dict = dataclasses.field(default_factory=dict)  # for start()
+
+
+class Running:
+    """A started peer: its address for drivers, and what it costs."""
+
+    def __init__(self, process, address, log, settings=None):
+        self.process = process
+        self.address = address
+        self.log = log
+        self.settings = settings or {}  # for the driver, besides its load's
+
+    def pids(self):
+        """The process and all that descend from it."""
+        parents = {}
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                with open(f"/proc/{entry}/stat") as stat:
+                    parents[int(entry)] = int(stat.read().rsplit(")", 1)[1].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        found = [self.process.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found
+
+    def usage(self):
+        """Seconds of processor so far, resident bytes now, bytes written to storage so far."""
+        used = {"cpu_s": 0.0, "resident_bytes": 0, "written_bytes": 0}
+        for pid in self.pids():
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+                used["cpu_s"] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                used["resident_bytes"] += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+                with open(f"/proc/{pid}/io") as file:
+                    for line in file:
+                        if line.startswith("write_bytes:"):
+                            used["written_bytes"] += int(line.split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return used
+
+    def pause(self):
+        for pid in self.pids():
+            send(pid, signal.SIGSTOP)
+
+    def resume(self):
+        for pid in self.pids():
+            send(pid, signal.SIGCONT)
+
+    def stop(self):
+        pids = self.pids()
+        self.resume()
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for pid in pids[1:]:
+            send(pid, signal.SIGKILL)
+
+
+class Library:
+    """A peer without a server: both ends are in the load generator."""
+
+    address = ""
+    settings = {}
+
+    def usage(self):
+        return {"cpu_s": 0.0, "resident_bytes": 0, "written_bytes": 0}
+
+    def pause(self):
+        pass
+
+    def resume(self):
+        pass
+
+    def stop(self):
+        pass
+
+
+class Peer:
+    """Base of all; a subclass fills these in."""
+
+    name = ""
+    setups = ()
+
+    def install(self):
+        """Puts the programs there; quick when they are."""
+        raise NotImplementedError
+
+    def version(self):
+        raise NotImplementedError
+
+    def start(self, directory, setup):
+        """Starts it in this empty folder and returns a Running once it answers."""
+        raise NotImplementedError
+
+
+def send(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def install_packages(*packages):
+    """Debian packages, without starting what they bring."""
+    have = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages],
+                          capture_output=True, text=True).stdout.split("\n")
+    missing = [package for package in packages if f"installed {package}" not in have]
+    if not missing:
+        return
+    # A policy of 101 keeps packages from starting their services.
+    policy = "/usr/sbin/policy-rc.d"
+    had_policy = os.path.exists(policy)
+    if not had_policy:
+        with open(policy, "w") as file:
+            file.write("#!/bin/sh\nexit 101\n")
+        os.chmod(policy, 0o755)
+    try:
+        run(["apt-get", "update"])
+        run(["apt-get", "install", "-y", "--no-install-recommends", *missing],
+            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    finally:
+        if not had_policy:
+            os.remove(policy)
+
+
+def run(command, **options):
+    """Runs it to its end; its output is shown only when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def version_of(package):
+    return run(["dpkg-query", "-W", "-f", "${Version}", package])
+
+
+def program(name):
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        raise RuntimeError(f"{name} is not installed")
+    return path
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def spawn(command, directory, **options):
+    """A child in its folder, its output in output.log there; it does not outlive this script."""
+    log = os.path.join(directory, "output.log")
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), **options)
+    return process, log
+
+
+def last_lines(log, count=15):
+    with open(log, errors="replace") as file:
+        return "".join(file.readlines()[-count:])
+
+
+def wait_ready(process, log, is_ready, seconds=READY_WAIT_S):
+    """Until is_ready() is true; what it raises of OSError means not yet."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args[0]} ended with {process.returncode}:\n"
+                               f"{last_lines(log)}")
+        try:
+            if is_ready():
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    process.kill()
+    raise RuntimeError(f"{process.args[0]} was not ready in {seconds} s:\n{last_lines(log)}")
+
+
+def listens(port):
+    def ask():
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    return ask
