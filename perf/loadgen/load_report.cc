@@ -117,11 +117,12 @@ json to_open_messaging(const LoadReport& report) {
               {"partitions", workload.partitions},
               {"producersPerTopic", 1},
               {"consumersPerTopic", workload.consumes ? 1 : 0},
-              {"publishRate", {per_s(result.sent, result.measured_ns)}},
-              {"publishErrorRate", {per_s(result.unacknowledged, result.measured_ns)}},
-              {"consumeRate", {per_s(result.delivered, result.measured_ns)}},
-              {"backlog", {result.lost}}};
-  const auto add = [&out](const std::string& of, const base::Histogram& latency_ns) {
+              {"publishRate", json::array({per_s(result.sent, result.measured_ns)})},
+              {"publishErrorRate", json::array({per_s(result.unacknowledged, result.measured_ns)})},
+              {"consumeRate", json::array({per_s(result.delivered, result.measured_ns)})},
+              {"backlog", json::array({result.lost})}};
+  const auto add = [&out](const std::string& of, const std::string& aggregated,
+                          const base::Histogram& latency_ns) {
     constexpr double ns_per_ms = base::ms_ns;
     const auto ms = [&](double share) {
       return static_cast<double>(latency_ns.quantile(share)) / ns_per_ms;
@@ -134,18 +135,18 @@ json to_open_messaging(const LoadReport& report) {
                                                                   {"999pct", 0.999},
                                                                   {"9999pct", 0.9999}}};
     for (const auto& [name, share] : named) {
-      out[of + "Latency" + name] = {ms(share)};
-      out["aggregated" + of + "Latency" + name] = ms(share);
+      out[of + "Latency" + name] = json::array({ms(share)});
+      out["aggregated" + aggregated + "Latency" + name] = ms(share);
       quantiles[fmt::format("{:.2f}", 100 * share)] = ms(share);
     }
-    out[of + "LatencyAvg"] = {latency_ns.mean() / ns_per_ms};
-    out[of + "LatencyMax"] = {ms(1)};
-    out["aggregated" + of + "LatencyAvg"] = latency_ns.mean() / ns_per_ms;
-    out["aggregated" + of + "LatencyMax"] = ms(1);
-    out["aggregated" + of + "LatencyQuantiles"] = std::move(quantiles);
+    out[of + "LatencyAvg"] = json::array({latency_ns.mean() / ns_per_ms});
+    out[of + "LatencyMax"] = json::array({ms(1)});
+    out["aggregated" + aggregated + "LatencyAvg"] = latency_ns.mean() / ns_per_ms;
+    out["aggregated" + aggregated + "LatencyMax"] = ms(1);
+    out["aggregated" + aggregated + "LatencyQuantiles"] = std::move(quantiles);
   };
-  add("publish", result.acknowledged_ns);
-  add("endToEnd", result.delivered_ns);
+  add("publish", "Publish", result.acknowledged_ns);
+  add("endToEnd", "EndToEnd", result.delivered_ns);
   return out;
 }
 

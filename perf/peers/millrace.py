@@ -23,6 +23,7 @@ def free_offset():
 
 class Millrace(Peer):
     name = "millrace"
+    spins = True
     setups = tuple(
         Setup(path, DEVICE, (Load("durable", "native", {"ack": "durable"}),
                              Load("memory", "native", {"ack": "memory"}, MEMORY)),

@@ -37,6 +37,7 @@ class Load:
     driver: str
     settings: dict = dataclasses.field(default_factory=dict)
     durability: str = ""  # where it differs from its setup's
+    program: tuple = ()  # instead of the load generator, with the same flags and answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +138,7 @@ class Peer:
 
     name = ""
     setups = ()
+    spins = False  # while nobody asks anything of it: it stands still when it is not its turn
 
     def install(self):
         """Puts the programs there; quick when they are."""

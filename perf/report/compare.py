@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Millrace beside the systems people run today, on this machine, in one run.
+
+Writes results.json, report.md and report.html into the folder --out names.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "peers")]
+
+import matrix  # noqa: E402
+import measure  # noqa: E402
+import page  # noqa: E402
+import registry  # noqa: E402
+import results as read  # noqa: E402
+import table  # noqa: E402
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="./dev bench compare", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer workloads, shorter rounds")
+    parser.add_argument("--peers", help=f"of {', '.join(registry.names())} [all]")
+    parser.add_argument("--workloads", help="only those whose name has this in it")
+    parser.add_argument("--rounds", type=int, help="instead of the plan's")
+    parser.add_argument("--seconds", type=float, help="of each round, instead of the plan's")
+    parser.add_argument("--out", default="build/compare", help="a folder [build/compare]")
+    parser.add_argument("--compare", metavar="OLD.json", help="an earlier run's results.json")
+    parser.add_argument("--page", metavar="RESULTS.json", help="write the page of this run again")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of turns [1]")
+    parser.add_argument("--slow", metavar="PEER=SHARE", action="append", default=[],
+                        help="make it stand still for this share of the time, as in redis=0.5")
+    return parser.parse_args()
+
+
+def slowed_peers(words):
+    """By name, the share of the time."""
+    found = {}
+    for word in words:
+        name, _, share = word.partition("=")
+        try:
+            found[name] = float(share)
+        except ValueError:
+            sys.exit(f"--slow {word}: it reads PEER=SHARE, as in redis=0.5")
+        if name not in registry.names() or not 0 < found[name] < 1:
+            sys.exit(f"--slow {word}: a peer of {', '.join(registry.names())}, and a share between "
+                     "0 and 1")
+    return found
+
+
+def chosen_plan(asked):
+    plan = matrix.QUICK if asked.quick else matrix.FULL
+    plan = dataclasses.replace(plan, rounds=asked.rounds or plan.rounds,
+                               measured_s=asked.seconds or plan.measured_s)
+    if not asked.workloads:
+        return plan
+    kept = tuple(one for one in plan.workloads if asked.workloads in one.name)
+    if not kept:
+        sys.exit(f"no workload has '{asked.workloads}' in its name; there are: " +
+                 "; ".join(one.name for one in plan.workloads))
+    return dataclasses.replace(plan, workloads=kept)
+
+
+def run(asked):
+    if asked.page:
+        with open(asked.page) as file:
+            return json.load(file)
+    try:
+        chosen = registry.choose(asked.peers.split(",") if asked.peers else None)
+    except ValueError as error:
+        sys.exit(str(error))
+    # Where a device is below: what is measured as flushed has to reach one.
+    directory = tempfile.mkdtemp(prefix="millrace-compare-", dir=os.environ.get("TMPDIR", "/var/tmp"))
+    try:
+        return measure.measure(chosen, chosen_plan(asked), directory, asked.seed,
+                               slowed_peers(asked.slow))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def write(asked, results):
+    os.makedirs(asked.out, exist_ok=True)
+    found = None
+    if asked.compare:
+        with open(asked.compare) as file:
+            found = read.changes(json.load(file), results)
+    text = table.markdown(results)
+    if found is not None:
+        text += "\n".join(["### Since the run before", "", *table.changes_lines(found), ""])
+    for name, content in (("results.json", json.dumps(results)), ("report.md", text),
+                          ("report.html", page.render(results, found))):
+        with open(os.path.join(asked.out, name), "w") as file:
+            file.write(content)
+    print(text)
+    print(f"compare: {asked.out}/report.html, report.md and results.json", file=sys.stderr)
+
+
+def main():
+    # Ctrl-C and its like end what was started in order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    asked = parse()
+    results = run(asked)
+    write(asked, results)
+    return 1 if any(not read.Cell(cell).rounds for cell in results["cells"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

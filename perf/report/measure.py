@@ -1,0 +1,200 @@
+"""Runs the matrix: starts every peer, then lets their loads take turns, round after round."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import conditions
+import matrix
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("MILLRACE_BUILD", os.path.join(ROOT, "build"))
+LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
+# Of one run of the generator, beyond what it measures: its drain, and making what it needs.
+EXTRA_WAIT_S = 90
+FLOORS = ("ring", "memif", "udp", "disk")
+
+
+def say(text):
+    print(f"compare: {text}", file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A line that says how far a long run is: redrawn on a terminal, now and then elsewhere."""
+
+    def __init__(self, total):
+        self.total = total
+        self.done = 0
+        self.start = time.monotonic()
+        self.said = 0
+
+    def step(self, what):
+        self.done += 1
+        passed = time.monotonic() - self.start
+        left = passed / self.done * (self.total - self.done)
+        width = 30 * self.done // self.total
+        line = (f"[{'#' * width}{'.' * (30 - width)}] {self.done}/{self.total}, "
+                f"{left / 60:.0f} min left: {what}")
+        if sys.stderr.isatty():
+            print(f"\r{line:<100}", end="" if self.done < self.total else "\n", file=sys.stderr,
+                  flush=True)
+        elif time.monotonic() - self.said > 30 or self.done == self.total:
+            self.said = time.monotonic()
+            say(line)
+
+
+def generate(driver, address, settings, workload, plan, program=()):
+    """One run of the generator: its JSON, or {"error": ...}."""
+    command = [*(program or [LOADGEN]), "--driver", driver, *workload.flags(), "--warm-up",
+               str(plan.warm_up_s), "--seconds", str(plan.measured_s)]
+    if address:
+        command += ["--address", address]
+    for key, value in settings.items():
+        command += ["--set", f"{key}={value}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True,
+                              timeout=plan.warm_up_s + plan.measured_s + EXTRA_WAIT_S)
+    except subprocess.TimeoutExpired:
+        return {"error": "it did not end"}
+    if done.returncode != 0:
+        return {"error": (done.stderr.strip() or f"exit code {done.returncode}")[-400:]}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+class Brake:
+    """Makes a peer stand still for a share of the time, to see whether the report shows it."""
+
+    PERIOD_S = 0.01
+
+    def __init__(self, running, share):
+        self.running = running
+        self.share = share
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.work)
+
+    def __enter__(self):
+        if self.share:
+            self.thread.start()
+
+    def __exit__(self, *_):
+        if self.share:
+            self.is_over.set()
+            self.thread.join()
+
+    def work(self):
+        while not self.is_over.wait(self.PERIOD_S * (1 - self.share)):
+            self.running.pause()
+            time.sleep(self.PERIOD_S * self.share)
+            self.running.resume()
+
+
+class Started:
+    """A peer's setup that runs and stands still until it is its turn."""
+
+    def __init__(self, peer, setup, directory, slowed):
+        self.peer = peer
+        self.setup = setup
+        self.slowed = slowed
+        self.directory = os.path.join(directory, f"{peer.name}-{setup.name}".replace(" ", "-"))
+        os.mkdir(self.directory)
+        self.running = peer.start(self.directory, setup)
+        self.rest()
+
+    def rest(self):
+        if self.peer.spins:
+            self.running.pause()
+
+    def measure(self, load, workload, plan):
+        self.running.resume()
+        before = self.running.usage()
+        with Brake(self.running, self.slowed):
+            one = generate(load.driver, self.running.address,
+                           {**load.settings, **self.running.settings}, workload, plan, load.program)
+        after = self.running.usage()
+        self.rest()
+        if "error" not in one:
+            seconds = plan.warm_up_s + plan.measured_s
+            one["messages"] = one["sent_per_s"] * seconds
+            one["peer_cpu_s"] = after["cpu_s"] - before["cpu_s"]
+            one["peer_written_bytes"] = after["written_bytes"] - before["written_bytes"]
+            one["peer_resident_bytes"] = after["resident_bytes"]
+        return one
+
+
+def start_all(chosen, directory, slowed):
+    """Whoever cannot be installed or started is told and left out of the figures, by name."""
+    started, absent = [], []
+    for peer in chosen:
+        try:
+            peer.install()
+        except (RuntimeError, OSError) as error:
+            absent.append({"peer": peer.name, "setup": "", "why": str(error)})
+            say(f"{peer.name} is not there: {error}")
+            continue
+        for setup in peer.setups:
+            say(f"starting {peer.name}, {setup.name}")
+            try:
+                started.append(Started(peer, setup, directory, slowed.get(peer.name, 0)))
+            except (RuntimeError, OSError) as error:
+                absent.append({"peer": peer.name, "setup": setup.name, "why": str(error)})
+                say(f"{peer.name}, {setup.name} did not start: {error}")
+    return started, absent
+
+
+def measure_floors():
+    floors = {}
+    for of in FLOORS:
+        done = subprocess.run([os.path.join(BUILD, "millrace"), "bench", "floor", "--of", of, "-o",
+                               "json"], capture_output=True, text=True)
+        floors[of] = (json.loads(done.stdout) if done.returncode == 0
+                      else {"error": done.stderr.strip()[-400:]})
+    return floors
+
+
+def measure(chosen, plan, directory, seed, slowed):
+    """The whole matrix, as results.py reads it. slowed: by peer, which share of the time it is made
+    to stand still."""
+    results = {"conditions": conditions.gather(ROOT, directory), "seed": seed,
+               "plan": {"rounds": plan.rounds, "warm_up_s": plan.warm_up_s,
+                        "measured_s": plan.measured_s},
+               "floors": measure_floors(), "limits": [], "cells": [], "versions": {},
+               "slowed": slowed}
+    for payload_bytes in dict.fromkeys(one.payload_bytes for one in plan.workloads):
+        rounds = [generate("null", "", {}, matrix.closed(payload_bytes), plan)
+                  for _ in range(plan.rounds)]
+        results["limits"].append({"peer": "generator", "setup": "", "load": "null",
+                                  "payload_bytes": payload_bytes, "rounds": rounds})
+    started, results["absent"] = start_all(chosen, directory, slowed)
+    try:
+        results["versions"] = {one.peer.name: one.peer.version() for one in started}
+        results["setups"] = [{"peer": one.peer.name, "setup": one.setup.name,
+                              "note": one.setup.note, "durability": one.setup.durability}
+                             for one in started]
+        results["cells"] = take_turns(started, plan, random.Random(seed))
+    finally:
+        for one in started:
+            one.running.stop()
+    return results
+
+
+def take_turns(started, plan, order):
+    found = {}
+    turns = [(one, load) for one in started for load in one.setup.loads]
+    bar = Bar(len(turns) * len(plan.workloads) * plan.rounds)
+    for workload in plan.workloads:
+        for _ in range(plan.rounds):
+            # No peer always follows the same other one.
+            for one, load in order.sample(turns, len(turns)):
+                key = (one.peer.name, one.setup.name, load.name, workload.name)
+                cell = found.setdefault(key, {
+                    "peer": key[0], "setup": key[1], "load": key[2], "workload": key[3],
+                    "durability": load.durability or one.setup.durability,
+                    "payload_bytes": workload.payload_bytes, "partitions": workload.partitions,
+                    "rate": workload.rate, "driver": load.driver, "rounds": []})
+                bar.step(f"{key[0]} {key[2]}, {key[1]}: {workload.name}")
+                cell["rounds"].append(one.measure(load, workload, plan))
+    return list(found.values())

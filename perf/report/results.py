@@ -1,0 +1,121 @@
+"""What was measured, read: medians over rounds with their spread, and two runs side by side."""
+
+import dataclasses
+import statistics
+
+# A rate within this share of the generator's own limit is the generator's, not the system's.
+CLIENT_LIMIT_SHARE = 0.8
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """The median of a figure over rounds, and the least and the greatest."""
+
+    median: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(values):
+        values = [value for value in values if value is not None]
+        if not values:
+            return None
+        return Figure(statistics.median(values), min(values), max(values))
+
+    def overlaps(self, other):
+        return self.low <= other.high and other.low <= self.high
+
+
+class Cell:
+    """A load of a peer's setup under one workload, in all rounds."""
+
+    def __init__(self, data):
+        self.data = data
+        self.rounds = [one for one in data["rounds"] if "error" not in one]
+        self.errors = [one["error"] for one in data["rounds"] if "error" in one]
+
+    @property
+    def key(self):
+        data = self.data
+        return (data["peer"], data["setup"], data["load"], data["workload"])
+
+    @property
+    def label(self):
+        return f"{self.data['peer']} {self.data['load']}, {self.data['setup']}"
+
+    def figure(self, read):
+        return Figure.of([read(one) for one in self.rounds])
+
+    def rate(self):
+        """Messages a second that went all the way."""
+        return self.figure(rate_of)
+
+    def latency(self, kind, quantile):
+        return self.figure(lambda one: (one[kind] or {}).get(f"{quantile}_ns"))
+
+    def cpu_ns(self):
+        """Of the peer's processes for each message."""
+        return self.figure(lambda one: one["peer_cpu_s"] * 1e9 / max(1, one["messages"]))
+
+    def client_cpu_ns(self):
+        return self.figure(lambda one: one["client_cpu_s"] * 1e9 / max(1, one["messages"]))
+
+    def reached_target(self):
+        return all(one["reached_target"] for one in self.rounds)
+
+    def faults(self):
+        """What should be nothing, summed over rounds."""
+        names = ("lost", "duplicated", "reordered", "unacknowledged", "foreign")
+        sums = {name: sum(one[name] for one in self.rounds) for name in names}
+        return {name: count for name, count in sums.items() if count}
+
+    def buckets(self, kind):
+        """[value, count] of all rounds together, rising."""
+        sums = {}
+        for one in self.rounds:
+            for value, count in (one[kind] or {}).get("buckets", []):
+                sums[value] = sums.get(value, 0) + count
+        return sorted(sums.items())
+
+
+def rate_of(one):
+    rates = [one["delivered_per_s"]] if one["delivered"] else []
+    if one["acknowledged"]:
+        rates.append(one["acknowledged_per_s"])
+    return min(rates) if rates else 0.0
+
+
+def cells(results):
+    return [Cell(data) for data in results["cells"]]
+
+
+def client_limit(results, payload_bytes):
+    """The generator's own rate; None when it was not measured."""
+    for data in results["limits"]:
+        if data["payload_bytes"] == payload_bytes:
+            return Cell(data).rate()
+    return None
+
+
+def is_clients(cell, limit):
+    rate = cell.rate()
+    return rate is not None and limit is not None and rate.median > CLIENT_LIMIT_SHARE * limit.median
+
+
+def changes(old, new):
+    """Of each figure of both runs: cell, name, old, new, and whether it is outside the noise."""
+    before = {cell.key: cell for cell in cells(old)}
+    found = []
+    for cell in cells(new):
+        other = before.get(cell.key)
+        if other is None:
+            continue
+        for name, read in (("rate", Cell.rate),
+                           ("p50", lambda one: one.latency("delivered", "p50")),
+                           ("p99", lambda one: one.latency("delivered", "p99"))):
+            was, now = read(other), read(cell)
+            if was is None or now is None or was.median == 0:
+                continue
+            found.append({"cell": cell, "figure": name, "old": was, "new": now,
+                          "ratio": now.median / was.median, "is_change": not was.overlaps(now)})
+    return found

@@ -1,0 +1,121 @@
+"""The results as Markdown: a table a workload, floors, losses as plainly as wins."""
+
+import results as read
+
+LATENCY = "delivered"
+
+
+def rate_text(per_s):
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if per_s >= size:
+            return f"{per_s / size:.3g} {unit}/s"
+    return f"{per_s:.3g} /s"
+
+
+def ns_text(ns):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def spread(figure, text):
+    if figure is None:
+        return "-"
+    if figure.low == figure.high:
+        return text(figure.median)
+    return f"{text(figure.median)} ({text(figure.low)} to {text(figure.high)})"
+
+
+def remarks(cell, limit):
+    found = []
+    if read.is_clients(cell, limit):
+        found.append("the generator's limit")
+    if not cell.reached_target():
+        found.append("rate not reached")
+    found += [f"{count:,} {name}" for name, count in cell.faults().items()]
+    if cell.errors:
+        found.append(f"{len(cell.errors)} rounds failed: {cell.errors[0]}")
+    return "; ".join(found)
+
+
+def ranked(found, is_open):
+    """The fastest first; those that failed last."""
+    def place(cell):
+        figure = cell.latency(LATENCY, "p99") if is_open else cell.rate()
+        if figure is None:
+            return (1, 0)
+        return (0, figure.median if is_open else -figure.median)
+    return sorted(found, key=place)
+
+
+def workload_table(results, workload):
+    found = [cell for cell in read.cells(results) if cell.data["workload"] == workload]
+    limit = read.client_limit(results, found[0].data["payload_bytes"])
+    is_open = found[0].data["rate"] != 0
+    lines = [f"### {workload}", "",
+             "| system | once answered it is in | rate | delivered p50 | p99 | p99.9 | answered p50 "
+             "| p99 | processor a message, theirs / the client's | remarks |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
+    for cell in ranked(found, is_open):
+        lines.append("| " + " | ".join((
+            cell.label, cell.data["durability"], spread(cell.rate(), rate_text),
+            spread(cell.latency("delivered", "p50"), ns_text),
+            spread(cell.latency("delivered", "p99"), ns_text),
+            spread(cell.latency("delivered", "p999"), ns_text),
+            spread(cell.latency("acknowledged", "p50"), ns_text),
+            spread(cell.latency("acknowledged", "p99"), ns_text),
+            f"{spread_short(cell.cpu_ns())} / {spread_short(cell.client_cpu_ns())}",
+            remarks(cell, limit))) + " |")
+    if limit is not None:
+        lines += ["", f"The generator alone: {spread(limit, rate_text)}."]
+    return lines
+
+
+def spread_short(figure):
+    return "-" if figure is None else ns_text(figure.median)
+
+
+def floor_text(floor):
+    if "error" in floor:
+        return floor["error"]
+    latency = floor.get("latency", floor)
+    return f"p50 {ns_text(latency['p50_ns'])}, p99 {ns_text(latency['p99_ns'])}"
+
+
+def conditions_lines(results):
+    conditions = results["conditions"]
+    lines = [f"- {key.replace('_', ' ')}: {value}" for key, value in conditions.items()
+             if key != "mitigations"]
+    lines.append("- mitigations: " + ("; ".join(f"{name}: {state}" for name, state in
+                                                conditions["mitigations"].items()) or "none"))
+    lines += [f"- {name}: {version}" for name, version in results["versions"].items()]
+    return lines
+
+
+def markdown(results):
+    lines = ["# Millrace beside others", ""]
+    lines += [f"**{name} was made to stand still for {share:.0%} of the time.**\n"
+              for name, share in results["slowed"].items()]
+    for workload in dict.fromkeys(cell["workload"] for cell in results["cells"]):
+        lines += [*workload_table(results, workload), ""]
+    lines += ["### Setups", ""]
+    lines += [f"- {one['peer']}, {one['setup']}: {one['note']} ({one['durability']})"
+              for one in results["setups"]]
+    lines += [f"- {one['peer']} {one['setup']} is not there: {one['why']}"
+              for one in results["absent"]]
+    lines += ["", "### What the machine itself can do", ""]
+    lines += [f"- {of}: {floor_text(floor)}" for of, floor in results["floors"].items()]
+    lines += ["", "### Conditions", "", *conditions_lines(results), ""]
+    return "\n".join(lines)
+
+
+def changes_lines(found):
+    lines = ["| system | workload | figure | before | now | ratio | outside the noise |",
+             "|---|---|---|---|---|---|---|"]
+    for one in found:
+        text = rate_text if one["figure"] == "rate" else ns_text
+        lines.append(f"| {one['cell'].label} | {one['cell'].data['workload']} | {one['figure']} | "
+                     f"{spread(one['old'], text)} | {spread(one['new'], text)} | "
+                     f"{one['ratio']:.2f} | {'yes' if one['is_change'] else 'no'} |")
+    return lines

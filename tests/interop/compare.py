@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""The comparison with other systems, without the other systems: its figures over made-up rounds,
+its page in a real browser, and a whole run of Millrace alone."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+
+import node
+from node import Skip, case
+
+PERF = os.path.join(node.ROOT, "perf")
+sys.path[:0] = [os.path.join(PERF, "report"), os.path.join(PERF, "peers")]
+
+import page  # noqa: E402
+import results as read  # noqa: E402
+import table  # noqa: E402
+
+OURS = (0xd5, 0x5e, 0x00)
+
+
+def some_round(rate, p50_ns):
+    latency = {"p50_ns": p50_ns, "p99_ns": 3 * p50_ns, "p999_ns": 9 * p50_ns,
+               "buckets": [[p50_ns, 900], [3 * p50_ns, 95], [9 * p50_ns, 5]]}
+    return {"reached_target": True, "acknowledged_per_s": rate, "delivered_per_s": rate,
+            "acknowledged": latency, "delivered": latency, "unacknowledged": 0, "lost": 0,
+            "duplicated": 0, "reordered": 0, "foreign": 0, "client_cpu_s": 1.0,
+            "peer_cpu_s": 2.0, "messages": 1000}
+
+
+def some_cell(peer, workload, rate, rounds):
+    return {"peer": peer, "setup": "flushed", "load": "log", "workload": workload,
+            "durability": "device", "payload_bytes": 100, "partitions": 1, "rate": rate,
+            "driver": "null", "rounds": rounds}
+
+
+def some_results(factor=1.0):
+    cells = []
+    for peer, base in (("millrace", 2e6), ("kafka", 1e5)):
+        fast = [some_round(factor * base * share, 20_000) for share in (0.9, 1.0, 1.1)]
+        paced = [some_round(5000, factor * 1e11 / base * share) for share in (0.9, 1.0, 1.1)]
+        cells += [some_cell(peer, "fast", 0, fast), some_cell(peer, "paced", 5000, paced)]
+    limit = {"peer": "generator", "setup": "", "load": "null", "payload_bytes": 100,
+             "rounds": [some_round(2.2e6, 1)]}
+    return {"conditions": {"date": "a day", "commit": "abc", "processor": "one", "processors": 2,
+                           "mitigations": {}}, "plan": {"rounds": 3, "measured_s": 1.0},
+            "floors": {"ring": {"p50_ns": 200, "p99_ns": 250}}, "limits": [limit], "cells": cells,
+            "versions": {"kafka": "<1.0>"}, "setups": [], "absent": [], "slowed": {}}
+
+
+@case
+def figures_are_medians_with_their_spread(_):
+    cell = read.cells(some_results())[0]
+    assert cell.rate() == read.Figure(2e6, 1.8e6, 2.2e6), cell.rate()
+    assert cell.cpu_ns().median == 2e6
+    # Nine tenths of what the generator can: its limit, not the system's.
+    assert read.is_clients(cell, read.client_limit(some_results(), 100))
+    lines = [line for line in table.markdown(some_results()).split("\n") if "millrace" in line]
+    assert "| 2 M/s (1.8 M/s to 2.2 M/s) |" in lines[0], lines
+    assert "the generator's limit" in lines[0], lines
+    assert "limit" not in lines[1], lines
+
+
+@case
+def what_failed_and_what_is_wrong_is_told(_):
+    results = some_results()
+    results["cells"][0]["rounds"][0].update(lost=7, reached_target=False)
+    results["cells"][0]["rounds"][1] = {"error": "no room"}
+    line = next(line for line in table.markdown(results).split("\n") if "millrace" in line)
+    assert "rate not reached; 7 lost; 1 rounds failed: no room" in line, line
+
+
+@case
+def a_change_counts_only_outside_the_noise(_):
+    def changed(factor):
+        found = read.changes(some_results(), some_results(factor))
+        return {(one["cell"].data["peer"], one["cell"].data["workload"], one["figure"]):
+                one["is_change"] for one in found}
+    assert not any(changed(1.1).values()), changed(1.1)
+    slower = changed(2.0)
+    assert slower["millrace", "paced", "p50"] and slower["kafka", "fast", "rate"], slower
+    assert not slower["millrace", "fast", "p50"], slower
+
+
+def pixels(path):
+    """Rows of bytes of an 8-bit PNG, and the bytes of a pixel."""
+    with open(path, "rb") as file:
+        data = file.read()
+    at, packed = 8, b""
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + length]
+        if kind == b"IHDR":
+            width, height, depth, colour = struct.unpack(">IIBB", body[:10])
+        elif kind == b"IDAT":
+            packed += body
+        at += 12 + length
+    assert depth == 8 and colour in (2, 6), (depth, colour)
+    size = 3 if colour == 2 else 4
+    raw, row, rows = zlib.decompress(packed), bytes(width * size), []
+    for y in range(height):
+        kind = raw[y * (width * size + 1)]
+        line = bytearray(raw[y * (width * size + 1) + 1:(y + 1) * (width * size + 1)])
+        for i in range(len(line)):
+            left = line[i - size] if i >= size else 0
+            above = row[i]
+            corner = row[i - size] if i >= size else 0
+            if kind == 1:
+                guess = left
+            elif kind == 2:
+                guess = above
+            elif kind == 3:
+                guess = (left + above) // 2
+            elif kind == 4:
+                guess = min((left, above, corner), key=lambda one: abs(left + above - corner - one))
+            else:
+                guess = 0
+            line[i] = (line[i] + guess) & 255
+        row = bytes(line)
+        rows.append(row)
+    return rows, size
+
+
+@case
+def the_page_needs_nothing_else_and_a_browser_shows_it(directory):
+    text = page.render(some_results(), read.changes(some_results(), some_results(2.0)))
+    for word in ("<script", "http://", "https://", "@import", "url("):
+        assert word not in text, word
+    assert "&lt;1.0&gt;" in text
+    path = os.path.join(directory, "report.html")
+    with open(path, "w") as file:
+        file.write(text)
+    browser = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if browser is None:
+        raise Skip("no Chromium: install chromium-headless-shell")
+    picture = os.path.join(directory, "report.png")
+    subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         f"--user-data-dir={directory}/profile", "--window-size=1000,900", "--hide-scrollbars",
+         f"--screenshot={picture}", f"file://{path}"], check=True, capture_output=True,
+        timeout=node.HANG_S)
+    rows, size = pixels(picture)
+    ours = sum(tuple(row[i:i + 3]) == OURS for row in rows for i in range(0, len(row), size))
+    # The bar of the fastest is some hundred pixels long and a dozen high.
+    assert ours > 3000, ours
+    # Nothing is wider than the window: its right edge is paper.
+    edge = {row[-size:] for row in rows}
+    assert len(edge) == 1, edge
+
+
+@case
+def a_whole_run_of_millrace_alone(directory):
+    command = [sys.executable, os.path.join(PERF, "report", "compare.py"), "--quick", "--peers",
+               "millrace", "--workloads", "100 B", "--rounds", "1", "--seconds", "0.3", "--out",
+               directory]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    with open(os.path.join(directory, "results.json")) as file:
+        results = json.load(file)
+    assert not results["absent"], results["absent"]
+    cells = read.cells(results)
+    assert len(cells) == 8, [cell.key for cell in cells]
+    for cell in cells:
+        assert not cell.errors and not cell.faults(), (cell.key, cell.errors, cell.faults())
+        assert cell.rate().median > 0 and cell.buckets("delivered"), cell.key
+    assert "millrace durable, memif" in done.stdout, done.stdout
+
+
+if __name__ == "__main__":
+    node.main()

@@ -1,0 +1,89 @@
+// FakeServer: the other end of a driver's connections, scripted: what it sent is compared, what it
+// gets is given. SeenEvents: what a driver told.
+#pragma once
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "perf/loadgen/drivers/driver.h"
+
+namespace millrace::loadgen {
+
+class SeenEvents final : public Events {
+ public:
+  void acknowledged(std::uint64_t number) override { acknowledged_numbers.push_back(number); }
+  void delivered(std::uint32_t source, std::span<const std::byte> payload) override {
+    deliveries.emplace_back(
+        source, std::string(reinterpret_cast<const char*>(payload.data()), payload.size()));
+  }
+
+  std::vector<std::uint64_t> acknowledged_numbers;
+  std::vector<std::pair<std::uint32_t, std::string>> deliveries;
+};
+
+class FakeServer {
+ public:
+  FakeServer() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+    EXPECT_EQ(::listen(fd_, 64), 0);
+    socklen_t bytes = sizeof at;
+    EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &bytes), 0);
+    port_ = ntohs(at.sin_port);
+  }
+  ~FakeServer() {
+    for (const int fd : connections_) ::close(fd);
+    ::close(fd_);
+  }
+  FakeServer(const FakeServer&) = delete;
+  FakeServer& operator=(const FakeServer&) = delete;
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  // The next of the driver's connections, in the order it made them.
+  int accept() {
+    connections_.push_back(::accept(fd_, nullptr, nullptr));
+    return connections_.back();
+  }
+  // Polls the driver until this is what it has sent there, and nothing else.
+  void expect(Driver& driver, SeenEvents& seen, int connection, std::string_view wanted) {
+    std::string got;
+    for (int i = 0; i < polls_max && got.size() < wanted.size(); ++i) {
+      ASSERT_TRUE(driver.poll(seen));
+      std::array<char, 4096> buffer;
+      const ssize_t count = ::recv(connection, buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (count > 0) got.append(buffer.data(), static_cast<std::size_t>(count));
+    }
+    EXPECT_EQ(got, wanted);
+  }
+  void send(int connection, std::string_view bytes) {
+    EXPECT_EQ(::send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
+  }
+  // What the driver's poll fails with; empty when it does not.
+  std::string error_of(Driver& driver, SeenEvents& seen) {
+    for (int i = 0; i < polls_max; ++i) {
+      if (const auto polled = driver.poll(seen); !polled) {
+        return std::string(polled.error().message());
+      }
+    }
+    return {};
+  }
+
+ private:
+  // Loopback is quick, but another process may have the processor.
+  static constexpr int polls_max = 5'000'000;
+
+  int fd_;
+  int port_ = 0;
+  std::vector<int> connections_;
+};
+
+}  // namespace millrace::loadgen

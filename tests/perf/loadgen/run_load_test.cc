@@ -1,0 +1,151 @@
+#include "perf/loadgen/run_load.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "dataplane/base/units.h"
+#include "perf/loadgen/stamp.h"
+
+namespace millrace::loadgen {
+namespace {
+
+using base::ms_ns;
+using base::us_ns;
+
+// A system in virtual time: each poll lasts so long, and what was offered is answered and delivered
+// a while later.
+class FakeSystem : public Driver {
+ public:
+  explicit FakeSystem(base::VirtualClock& clock) : clock_(clock) {}
+
+  base::Result<void> prepare(const Workload&) override { return {}; }
+  bool offer(std::uint64_t number, std::span<const std::byte> payload) override {
+    if (clock_.monotonic_ns() >= stalls_from_ns && clock_.monotonic_ns() < stalls_until_ns) {
+      return false;
+    }
+    if (number == lost_number) return true;
+    under_way_.push_back({clock_.monotonic_ns() + takes_ns, number, *read_stamp(payload)});
+    return true;
+  }
+  base::Result<void> poll(Events& events) override {
+    clock_.advance(10 * us_ns);
+    while (!under_way_.empty() && under_way_.front().at_ns <= clock_.monotonic_ns()) {
+      const Message message = under_way_.front();
+      under_way_.pop_front();
+      std::array<std::byte, stamp_bytes> payload{};
+      write_stamp(message.stamp, payload);
+      if (answers) events.acknowledged(message.number);
+      events.delivered(0, payload);
+      if (message.number == repeated_number) events.delivered(0, payload);
+    }
+    return {};
+  }
+  bool acknowledges() const override { return answers; }
+  bool yields() const override { return false; }
+
+  std::uint64_t takes_ns = 100 * us_ns;
+  std::uint64_t stalls_from_ns = 0;
+  std::uint64_t stalls_until_ns = 0;
+  std::uint64_t lost_number = ~0ULL;
+  std::uint64_t repeated_number = ~0ULL;
+  bool answers = true;
+
+ private:
+  struct Message {
+    std::uint64_t at_ns;
+    std::uint64_t number;
+    Stamp stamp;
+  };
+  base::VirtualClock& clock_;
+  std::deque<Message> under_way_;
+};
+
+class RunLoad : public ::testing::Test {
+ protected:
+  LoadResult run() {
+    auto result = run_load(workload, system, clock, {.drain_ns = 100 * ms_ns});
+    EXPECT_TRUE(result);
+    return std::move(result.value());
+  }
+
+  base::VirtualClock clock;
+  FakeSystem system{clock};
+  Workload workload{.topic = {},
+                    .payload_bytes = 32,
+                    .rate = 10'000,
+                    .warm_up_ns = 100 * ms_ns,
+                    .measured_ns = 1000 * ms_ns};
+};
+
+TEST_F(RunLoad, at_a_rate_as_many_are_sent_as_are_due_and_the_warm_up_is_not_counted) {
+  const LoadResult result = run();
+  EXPECT_EQ(result.due, 10'000U);
+  EXPECT_NEAR(static_cast<double>(result.sent), 10'000, 2);
+  EXPECT_NEAR(static_cast<double>(result.acknowledged), 10'000, 3);
+  EXPECT_EQ(result.delivered_ns.count(), result.acknowledged_ns.count());
+  EXPECT_NEAR(static_cast<double>(result.delivered_ns.count()), 10'000, 2);
+  // Sent up to a poll late, told up to a poll late.
+  EXPECT_GE(result.acknowledged_ns.min(), 100 * us_ns);
+  EXPECT_LE(result.acknowledged_ns.max(), 130 * us_ns);
+  EXPECT_EQ(result.lost + result.duplicated + result.reordered + result.unacknowledged, 0U);
+}
+
+TEST_F(RunLoad, a_stall_is_charged_to_all_that_were_due_meanwhile) {
+  system.stalls_from_ns = 500 * ms_ns;
+  system.stalls_until_ns = 700 * ms_ns;
+  const LoadResult result = run();
+  // 2000 of 10000 were due within; had only the stalled call been timed, one would be late.
+  EXPECT_GE(result.delivered_ns.quantile(0.9), 90 * ms_ns);
+  EXPECT_LE(result.delivered_ns.quantile(0.7), 1 * ms_ns);
+  EXPECT_NEAR(static_cast<double>(result.delivered_ns.max()), 200.0 * ms_ns, 10.0 * ms_ns);
+  EXPECT_NEAR(static_cast<double>(result.sent), 10'000, 2);
+}
+
+TEST_F(RunLoad, a_rate_that_is_not_reached_shows_in_what_was_sent) {
+  system.stalls_from_ns = 300 * ms_ns;
+  system.stalls_until_ns = 5000 * ms_ns;
+  const LoadResult result = run();
+  EXPECT_EQ(result.due, 10'000U);
+  EXPECT_LT(result.sent, 2'100U);
+}
+
+TEST_F(RunLoad, without_a_rate_no_more_than_the_window_is_under_way) {
+  workload.rate = 0;
+  workload.window = 8;
+  system.takes_ns = 1 * ms_ns;
+  const LoadResult result = run();
+  EXPECT_NEAR(static_cast<double>(result.sent), 8'000, 200);
+  EXPECT_EQ(result.due, result.sent);
+}
+
+TEST_F(RunLoad, what_does_not_come_and_what_comes_twice_is_counted) {
+  system.lost_number = 700;
+  system.repeated_number = 900;
+  const LoadResult result = run();
+  EXPECT_EQ(result.lost, 1U);
+  EXPECT_EQ(result.unacknowledged, 1U);
+  EXPECT_EQ(result.duplicated, 1U);
+}
+
+TEST_F(RunLoad, a_system_that_does_not_answer_is_known_by_what_it_delivers) {
+  system.answers = false;
+  workload.rate = 0;
+  workload.window = 4;
+  const LoadResult result = run();
+  EXPECT_EQ(result.unacknowledged, 0U);
+  EXPECT_EQ(result.acknowledged_ns.count(), 0U);
+  EXPECT_GT(result.delivered, 10'000U);
+  EXPECT_EQ(result.lost, 0U);
+}
+
+TEST_F(RunLoad, whoever_watches_may_end_it) {
+  int asked = 0;
+  const auto result = run_load(workload, system, clock,
+                               {.on_progress = [&asked](const Progress&) { return ++asked < 3; }});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().message(), "interrupted");
+}
+
+}  // namespace
+}  // namespace millrace::loadgen
