@@ -56,6 +56,8 @@ void declare(CLI::App& app, LoadgenOptions& to, Words& words) {
       ->check(CLI::Range(0.0, 3600.0));
   app.add_option("--seconds", words.measured_s, "Seconds that are [5]")
       ->check(CLI::Range(0.01, 86400.0));
+  app.add_option("--drain", to.drain_s, "Seconds to wait for what is then still on its way [30]")
+      ->check(CLI::Range(0.0, 3600.0));
   app.add_flag("--publish-only", words.publish_only, "Nothing is taken out again");
   app.add_option("--hgrm", to.hgrm_prefix, "Write PREFIX-acknowledged.hgrm, PREFIX-delivered.hgrm");
   app.add_option("--open-messaging", to.open_messaging_out,

@@ -15,6 +15,7 @@ struct LoadgenOptions {
   std::string hgrm_prefix;         // PREFIX-acknowledged.hgrm, PREFIX-delivered.hgrm; empty: none
   std::string open_messaging_out;  // a file; empty: none
   int cpu = -1;                    // -1: not pinned
+  double drain_s = 30;             // how long what is on its way is waited for
 };
 
 // The exit code when there is nothing more to do, or -1.

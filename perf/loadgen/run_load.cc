@@ -112,7 +112,7 @@ Result<void> Load::turn(bool sends) {
   seen_ns_ = 0;
   events_ = 0;
   if (auto polled = driver_.poll(*this); !polled) return polled;
-  if (events_ == 0 && driver_.yields()) sched_yield();
+  if (events_ == 0) sched_yield();
   if (!tell_progress()) return Error(ErrorCode::unavailable, "interrupted");
   return {};
 }

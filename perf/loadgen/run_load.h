@@ -1,5 +1,6 @@
 // run_load: puts one workload on one driver and measures it.
-// Thread: the calling one; it never sleeps, and yields only where a driver says so.
+// Thread: the calling one; it never sleeps, and yields after a poll that brought nothing: even what
+//         needs no system call may need a kernel thread of this processor, to end a write.
 //
 // Each message has a time at which it is due: with a rate by the rate alone, else when the window
 // let it go. Every latency is counted from then, so a system that stalls is charged for all that

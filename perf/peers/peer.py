@@ -38,6 +38,8 @@ class Load:
     settings: dict = dataclasses.field(default_factory=dict)
     durability: str = ""  # where it differs from its setup's
     program: tuple = ()  # instead of the load generator, with the same flags and answer
+    # The generator's one thread keeps to the first processor; not where its library has threads.
+    pins_generator: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Peer:
     name = ""
     setups = ()
     spins = False  # while nobody asks anything of it: it stands still when it is not its turn
+    wake_s = 0.0  # from then until it can be asked again
 
     def install(self):
         """Puts the programs there; quick when they are."""

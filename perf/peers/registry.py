@@ -3,7 +3,9 @@
 import importlib
 
 # Module and class; Millrace first.
-PEERS = (("millrace", "Millrace"), ("redis", "Redis"))
+PEERS = (("millrace", "Millrace"), ("kafka", "Kafka"), ("aeron", "Aeron"), ("redis", "Redis"),
+         ("nats", "Nats"), ("rabbitmq", "RabbitMq"), ("beanstalkd", "Beanstalkd"), ("nsq", "Nsq"),
+         ("gearmand", "Gearmand"), ("zeromq", "ZeroMq"))
 
 
 def names():

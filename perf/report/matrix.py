@@ -28,6 +28,7 @@ class Plan:
     rounds: int
     warm_up_s: float
     measured_s: float
+    drain_s: float  # for what is then still on its way
 
 
 def closed(payload_bytes, partitions=1):
@@ -40,7 +41,7 @@ def paced(payload_bytes, rate, partitions=1):
     return Workload(f"{payload_bytes} B at {rate:,}/s{suffix}", payload_bytes, partitions, rate)
 
 
-QUICK = Plan((closed(100), closed(1024), paced(100, 5_000)), 3, 0.3, 1.0)
+QUICK = Plan((closed(100), closed(1024), paced(100, 5_000)), 3, 0.3, 1.0, 3)
 
 FULL = Plan(
     tuple(closed(size, partitions) for size in (32, 100, 288, 1024, 1344)
@@ -49,4 +50,4 @@ FULL = Plan(
     tuple(paced(size, rate) for size in (32, 288, 1344)
           for rate in (1_000, 10_000, 100_000, 500_000, 1_000_000)) +
     (paced(100, 10_000, 100), paced(100, 10_000, 1000)),
-    5, 1.0, 5.0)
+    5, 1.0, 5.0, 30)

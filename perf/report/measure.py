@@ -10,12 +10,14 @@ import time
 
 import conditions
 import matrix
+from peer import Load
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MILLRACE_BUILD", os.path.join(ROOT, "build"))
 LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
 # Of one run of the generator, beyond what it measures: its drain, and making what it needs.
 EXTRA_WAIT_S = 90
+SETTLE_WAIT_S = 60
 FLOORS = ("ring", "memif", "udp", "disk")
 
 
@@ -47,12 +49,16 @@ class Bar:
             say(line)
 
 
-def generate(driver, address, settings, workload, plan, program=()):
+def generate(load, address, settings, workload, plan):
     """One run of the generator: its JSON, or {"error": ...}."""
-    command = [*(program or [LOADGEN]), "--driver", driver, *workload.flags(), "--warm-up",
+    command = [*(load.program or [LOADGEN]), "--driver", load.driver, *workload.flags(), "--warm-up",
                str(plan.warm_up_s), "--seconds", str(plan.measured_s)]
     if address:
         command += ["--address", address]
+    if not load.program:
+        command += ["--drain", str(plan.drain_s)]
+        if load.pins_generator:
+            command += ["--cpu", str(min(os.sched_getaffinity(0)))]
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     try:
@@ -102,7 +108,18 @@ class Started:
         self.directory = os.path.join(directory, f"{peer.name}-{setup.name}".replace(" ", "-"))
         os.mkdir(self.directory)
         self.running = peer.start(self.directory, setup)
+        self.settle()
         self.rest()
+
+    def settle(self):
+        """Until it has written for a second nothing more of what a start brings with it."""
+        deadline = time.monotonic() + SETTLE_WAIT_S
+        written = -1
+        while time.monotonic() < deadline:
+            before, written = written, self.running.usage()["written_bytes"]
+            if written == before:
+                return
+            time.sleep(1)
 
     def rest(self):
         if self.peer.spins:
@@ -110,10 +127,11 @@ class Started:
 
     def measure(self, load, workload, plan):
         self.running.resume()
+        time.sleep(self.peer.wake_s)
         before = self.running.usage()
         with Brake(self.running, self.slowed):
-            one = generate(load.driver, self.running.address,
-                           {**load.settings, **self.running.settings}, workload, plan, load.program)
+            one = generate(load, self.running.address, {**load.settings, **self.running.settings},
+                           workload, plan)
         after = self.running.usage()
         self.rest()
         if "error" not in one:
@@ -164,7 +182,7 @@ def measure(chosen, plan, directory, seed, slowed):
                "floors": measure_floors(), "limits": [], "cells": [], "versions": {},
                "slowed": slowed}
     for payload_bytes in dict.fromkeys(one.payload_bytes for one in plan.workloads):
-        rounds = [generate("null", "", {}, matrix.closed(payload_bytes), plan)
+        rounds = [generate(Load("null", "null"), "", {}, matrix.closed(payload_bytes), plan)
                   for _ in range(plan.rounds)]
         results["limits"].append({"peer": "generator", "setup": "", "load": "null",
                                   "payload_bytes": payload_bytes, "rounds": rounds})

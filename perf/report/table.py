@@ -3,6 +3,9 @@
 import results as read
 
 LATENCY = "delivered"
+# Lost or only late: nobody waits for ever.
+FAULTS = {"lost": "not delivered", "unacknowledged": "not answered", "duplicated": "delivered twice",
+          "reordered": "out of order", "foreign": "of another run"}
 
 
 def rate_text(per_s):
@@ -33,7 +36,7 @@ def remarks(cell, limit):
         found.append("the generator's limit")
     if not cell.reached_target():
         found.append("rate not reached")
-    found += [f"{count:,} {name}" for name, count in cell.faults().items()]
+    found += [f"{count:,} {FAULTS[name]}" for name, count in cell.faults().items()]
     if cell.errors:
         found.append(f"{len(cell.errors)} rounds failed: {cell.errors[0]}")
     return "; ".join(found)

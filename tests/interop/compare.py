@@ -71,7 +71,7 @@ def what_failed_and_what_is_wrong_is_told(_):
     results["cells"][0]["rounds"][0].update(lost=7, reached_target=False)
     results["cells"][0]["rounds"][1] = {"error": "no room"}
     line = next(line for line in table.markdown(results).split("\n") if "millrace" in line)
-    assert "rate not reached; 7 lost; 1 rounds failed: no room" in line, line
+    assert "rate not reached; 7 not delivered; 1 rounds failed: no room" in line, line
 
 
 @case

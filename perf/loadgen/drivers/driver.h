@@ -37,9 +37,6 @@ class Driver {
   virtual base::Result<void> poll(Events& events) = 0;
   // False: publishing is one way, and only what is delivered is known.
   virtual bool acknowledges() const { return true; }
-  // False: a poll that brought nothing had better be followed by the next, for no kernel or
-  // server thread needs this processor to bring more.
-  virtual bool yields() const { return true; }
 };
 
 }  // namespace millrace::loadgen

@@ -6,9 +6,16 @@
 #include <algorithm>
 #include <charconv>
 
+#include "perf/loadgen/drivers/beanstalkd_driver.h"
+#include "perf/loadgen/drivers/gearman_driver.h"
+#include "perf/loadgen/drivers/kafka_driver.h"
 #include "perf/loadgen/drivers/native_driver.h"
+#include "perf/loadgen/drivers/nats_driver.h"
+#include "perf/loadgen/drivers/nsq_driver.h"
 #include "perf/loadgen/drivers/null_driver.h"
+#include "perf/loadgen/drivers/rabbitmq_driver.h"
 #include "perf/loadgen/drivers/redis_driver.h"
+#include "perf/loadgen/drivers/zeromq_driver.h"
 
 namespace millrace::loadgen {
 
@@ -66,6 +73,51 @@ Made make_redis(const DriverOptions& options) {
   return {std::make_unique<RedisDriver>(options.address, kind)};
 }
 
+Made make_kafka(const DriverOptions& options) {
+  return {std::make_unique<KafkaDriver>(options.address, options.settings)};
+}
+
+Made make_rabbitmq(const DriverOptions& options) {
+  const std::string type = setting(options.settings, "queue-type", "classic");
+  if (type != "classic" && type != "quorum") {
+    return Error(ErrorCode::invalid_argument, "setting queue-type: '{}' is not classic or quorum",
+                 type);
+  }
+  const std::string persistent = setting(options.settings, "persistent", "true");
+  if (persistent != "true" && persistent != "false") {
+    return Error(ErrorCode::invalid_argument, "setting persistent: '{}' is not true or false",
+                 persistent);
+  }
+  return {std::make_unique<RabbitMqDriver>(RabbitMqOptions{
+      .address = options.address, .queue_type = type, .is_persistent = persistent == "true"})};
+}
+
+template <ZeroMqKind kind>
+Made make_zeromq(const DriverOptions& options) {
+  return {std::make_unique<ZeroMqDriver>(options.address, kind)};
+}
+
+template <NatsKind kind>
+Made make_nats(const DriverOptions& options) {
+  return {std::make_unique<NatsDriver>(options.address, kind)};
+}
+
+Made make_beanstalkd(const DriverOptions& options) {
+  return {std::make_unique<BeanstalkdDriver>(options.address)};
+}
+
+Made make_nsq(const DriverOptions& options) {
+  const std::string buffers = setting(options.settings, "buffers", "yes");
+  if (buffers != "yes" && buffers != "no") {
+    return Error(ErrorCode::invalid_argument, "setting buffers: '{}' is not yes or no", buffers);
+  }
+  return {std::make_unique<NsqDriver>(options.address, buffers == "yes")};
+}
+
+Made make_gearman(const DriverOptions& options) {
+  return {std::make_unique<GearmanDriver>(options.address)};
+}
+
 const std::vector<Maker>& makers() {
   static const std::vector<Maker> all = {
       {{"null", "", {}, "answers at once: the generator's own limit"}, make_null},
@@ -78,6 +130,24 @@ const std::vector<Maker>& makers() {
       {{"redis-stream", "127.0.0.1:6379", {}, "XADD and XREAD"}, make_redis<RedisKind::stream>},
       {{"redis-channel", "127.0.0.1:6379", {}, "PUBLISH and SUBSCRIBE"},
        make_redis<RedisKind::channel>},
+      {{"kafka", "127.0.0.1:9092", {"*"}, "librdkafka, whose properties the settings are"},
+       make_kafka},
+      {{"rabbitmq",
+        "127.0.0.1:5672",
+        {"queue-type", "persistent"},
+        "AMQP 0-9-1 with publisher confirms"},
+       make_rabbitmq},
+      {{"zeromq-push", "127.0.0.1:*", {}, "PUSH and PULL, in the generator alone"},
+       make_zeromq<ZeroMqKind::push>},
+      {{"zeromq-publish", "127.0.0.1:*", {}, "PUB and SUB, in the generator alone"},
+       make_zeromq<ZeroMqKind::publish>},
+      {{"nats", "127.0.0.1:4222", {}, "PUB and SUB, which nothing answers"},
+       make_nats<NatsKind::core>},
+      {{"nats-jetstream", "127.0.0.1:4222", {}, "a stream in files, read by an ordered consumer"},
+       make_nats<NatsKind::jetstream>},
+      {{"beanstalkd", "127.0.0.1:11300", {}, "put, reserve and delete"}, make_beanstalkd},
+      {{"nsq", "127.0.0.1:4150", {"buffers"}, "PUB, SUB and FIN"}, make_nsq},
+      {{"gearman", "127.0.0.1:4730", {}, "background jobs"}, make_gearman},
   };
   return all;
 }

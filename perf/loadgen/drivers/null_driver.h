@@ -12,7 +12,6 @@ class NullDriver final : public Driver {
   base::Result<void> prepare(const Workload& workload) override;
   bool offer(std::uint64_t number, std::span<const std::byte> payload) override;
   base::Result<void> poll(Events& events) override;
-  bool yields() const override { return false; }
 
  private:
   bool consumes_ = true;

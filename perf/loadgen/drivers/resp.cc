@@ -8,6 +8,12 @@
 
 namespace millrace::loadgen {
 
+namespace {
+
+constexpr std::int64_t elements_max = 1 << 20;  // of one array: more than any answer here has
+
+}  // namespace
+
 std::int64_t read_resp(std::string_view bytes, std::vector<RespNode>& nodes) {
   nodes.clear();
   std::size_t at = 0;
@@ -26,6 +32,7 @@ std::int64_t read_resp(std::string_view bytes, std::vector<RespNode>& nodes) {
       case ':':
         break;
       case '*':
+        if (node.count > elements_max) return -1;
         left += std::max<std::int64_t>(node.count, 0);
         node.text = {};
         break;

@@ -34,6 +34,7 @@ TEST(Resp, what_is_no_reply_is_told) {
   EXPECT_EQ(read_resp("HTTP/1.1 400\r\n", nodes), -1);
   EXPECT_EQ(read_resp(":1x\r\n", nodes), -1);
   EXPECT_EQ(read_resp("\r\n", nodes), -1);
+  EXPECT_EQ(read_resp("*9223372036854775807\r\n", nodes), -1);
 }
 
 TEST(Resp, a_command_counts_its_words_and_their_bytes) {

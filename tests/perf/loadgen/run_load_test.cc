@@ -42,7 +42,6 @@ class FakeSystem : public Driver {
     return {};
   }
   bool acknowledges() const override { return answers; }
-  bool yields() const override { return false; }
 
   std::uint64_t takes_ns = 100 * us_ns;
   std::uint64_t stalls_from_ns = 0;
