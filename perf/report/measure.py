@@ -18,6 +18,7 @@ LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
 # Of one run of the generator, beyond what it measures: its drain, and making what it needs.
 EXTRA_WAIT_S = 90
 SETTLE_WAIT_S = 60
+SETTLED_BYTES = 1 << 20  # written in half a second
 FLOORS = ("ring", "memif", "udp", "disk")
 
 
@@ -112,14 +113,14 @@ class Started:
         self.rest()
 
     def settle(self):
-        """Until it has written for a second nothing more of what a start brings with it."""
+        """Until it writes hardly any more of what a start brings with it."""
         deadline = time.monotonic() + SETTLE_WAIT_S
-        written = -1
+        written = self.running.usage()["written_bytes"]
         while time.monotonic() < deadline:
+            time.sleep(0.5)
             before, written = written, self.running.usage()["written_bytes"]
-            if written == before:
+            if written - before < SETTLED_BYTES:
                 return
-            time.sleep(1)
 
     def rest(self):
         if self.peer.spins:
