@@ -201,7 +201,7 @@ std::set<std::uint32_t> Compactor::choose_partitions(const Marks& marks) const {
 
 void Compactor::add_source(Job& job, const SegmentFile& file, const SegmentEntry& segment) const {
   if (job.readers.empty() || job.readers.back().file_number() != file.header.number) {
-    job.readers.emplace_back(disk_, file);
+    job.readers.emplace_back(disk_, store_, file);
   }
   job.sources.push_back({.reader = job.readers.size() - 1, .segment = segment});
 }
@@ -251,8 +251,7 @@ base::Result<bool> Compactor::begin(std::unique_ptr<Job> job) {
     auto meta = store_.read_meta(newest->file, newest->header, MetaParts::without_index_and_crcs);
     if (!meta) {
       rotten_.insert(newest->header.number);
-      return base::Error(base::ErrorCode::corrupt, "{} has no sound copy of its meta left",
-                         segment_file_name(newest->header.number));
+      return meta.error();
     }
     job->known.partitions = std::move(meta->partitions);
     job->known.producers = std::move(meta->producers);

@@ -267,6 +267,7 @@ class Log final : private RecoveryVisitor, private DiskHandler {
   ReadStatus read_index(const Segment& segment, Cursor& cursor);
   const std::byte* fetch(const Source& source, std::uint64_t position, std::uint32_t bytes,
                          std::uint32_t& buffer, ReadStatus& status);
+  bool gives_way() const;
   // window_bytes: how much to read if the source has it; 0: only the blocks of these bytes, after a
   // wider read failed.
   void start_read(const Source& source, std::uint64_t position, std::uint32_t bytes,

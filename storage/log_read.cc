@@ -307,6 +307,8 @@ const std::byte* Log::fetch(const Source& source, std::uint64_t position, std::u
         status = ReadStatus::damaged;
         return nullptr;
       }
+      // Until it can be read again it stays, as what is to be read in a smaller piece.
+      if (reading() && gives_way()) return nullptr;
       candidate.state = ReadBuffer::State::empty;
       start_read(source, position, bytes, 0);
       return nullptr;
@@ -330,11 +332,15 @@ bool Log::is_sound(std::uint32_t buffer, const std::byte* batch, std::uint64_t p
   return true;
 }
 
+// Whoever appends would wait for all that the device has been asked to read before.
+bool Log::gives_way() const {
+  return journal_->write_in_flight() || !read_in_peace_ ||
+         journal_->durable_position() != durable_at_read_;
+}
+
 void Log::start_read(const Source& source, std::uint64_t position, std::uint32_t bytes,
                      std::uint32_t window_bytes) {
-  // Whoever appends would wait for all that the device has been asked to read before.
-  if (journal_->write_in_flight() || !read_in_peace_ ||
-      journal_->durable_position() != durable_at_read_) {
+  if (gives_way()) {
     if (reading()) return;
     window_bytes = std::min(window_bytes, read_window_bytes);
   }

@@ -1,6 +1,7 @@
 #include "storage/segment_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/base/check.h"
 #include "dataplane/base/units.h"
@@ -32,6 +33,11 @@ base::Result<std::span<const std::byte>> SegmentReader::batch_at(const SegmentEn
       view.last_offset() >= segment.end_offset) {
     return damaged;
   }
+  if (segment.is_sparse()) {
+    const auto sound = are_blocks_sound(position, bytes);
+    if (!sound) return sound.error();
+    if (!*sound) return damaged;
+  }
   next_at_ = position + bytes;
   next_offset_ = view.last_offset() + 1;
   return batch;
@@ -40,20 +46,44 @@ base::Result<std::span<const std::byte>> SegmentReader::batch_at(const SegmentEn
 base::Result<std::span<const std::byte>> SegmentReader::bytes_at(std::uint64_t position,
                                                                  std::uint64_t count) {
   if (position < window_at_ || position + count > window_at_ + loaded_bytes_) {
-    const std::uint64_t first = base::align_down(position, block_bytes);
-    const std::uint64_t end =
-        std::min(std::max(first + window_bytes, base::align_up(position + count, block_bytes)),
-                 header_.meta_at(0));
-    CHECK(position + count <= end);
-    if (window_.size() < end - first) window_ = BlockBuffer(end - first);
+    const std::uint64_t first =
+        segment_data_at + base::align_down(position - segment_data_at, crc_block_bytes);
+    const std::uint64_t wanted =
+        std::max(window_bytes, base::align_up(position + count - first, crc_block_bytes));
+    const std::uint64_t bytes = std::min(wanted, header_.meta_at(0) - first);
+    CHECK(position + count <= first + bytes);
+    if (window_.size() < bytes) window_ = BlockBuffer(bytes);
     loaded_bytes_ = 0;
-    if (auto read = disk_.read_now(file_, first, window_.span().first(end - first)); !read) {
+    if (auto read = disk_.read_now(file_, first, window_.span().first(bytes)); !read) {
       return read.error();
     }
     window_at_ = first;
-    loaded_bytes_ = end - first;
+    loaded_bytes_ = bytes;
+    checked_.assign((bytes + crc_block_bytes - 1) / crc_block_bytes, false);
   }
   return std::span<const std::byte>(window_.span()).subspan(position - window_at_, count);
+}
+
+base::Result<bool> SegmentReader::are_blocks_sound(std::uint64_t position, std::uint64_t count) {
+  if (block_crcs_.empty()) {
+    auto meta = store_.read_meta(file_, header_, MetaParts::all);
+    if (!meta) return meta.error();
+    block_crcs_ = std::move(meta->block_crcs);
+  }
+  const std::uint64_t first_block = (window_at_ - segment_data_at) / crc_block_bytes;
+  const auto window = window_.span().first(loaded_bytes_);
+  for (std::uint64_t i = (position - window_at_) / crc_block_bytes;
+       i * crc_block_bytes < position + count - window_at_; ++i) {
+    if (checked_[i]) continue;
+    const auto rest = window.subspan(i * crc_block_bytes);
+    const auto block = rest.first(std::min<std::uint64_t>(rest.size(), crc_block_bytes));
+    if (data_block_crc(store_.journal_seed(), header_.number, first_block + i, block) !=
+        block_crcs_[first_block + i]) {
+      return false;
+    }
+    checked_[i] = true;
+  }
+  return true;
 }
 
 }  // namespace millrace::storage

@@ -46,15 +46,15 @@ base::Result<void> SegmentStore::open() {
 base::Result<void> SegmentStore::open_file(const std::string& name, std::uint64_t number) {
   auto file = disk_.open(name);
   if (!file) return file.error();
-  const auto header = read_header(*file);
-  auto meta = header && header->number == number
-                  ? read_meta(*file, *header, MetaParts::without_index_and_crcs)
-                  : std::nullopt;
-  if (!meta) {
+  const auto give_up = [&] {
     disk_.close(*file);
     broken_.push_back(name);
-    return {};
-  }
+    return base::Result<void>();
+  };
+  const auto header = read_header(*file);
+  if (!header || header->number != number) return give_up();
+  auto meta = read_meta(*file, *header, MetaParts::without_index_and_crcs);
+  if (!meta) return give_up();
   // What was made of all that there is says nothing of the journal.
   if (header->from < header->to && header->to >= checkpoint_.sorted_to) {
     checkpoint_ = {.sorted_to = header->to,
@@ -78,15 +78,16 @@ std::optional<SegmentFileHeader> SegmentStore::read_header(FileId file) {
   return {};
 }
 
-std::optional<SegmentMeta> SegmentStore::read_meta(FileId file, const SegmentFileHeader& header,
-                                                   MetaParts parts) {
-  if (header.meta_bytes == 0) return read_segment_meta(header, seed_, {});
+base::Result<SegmentMeta> SegmentStore::read_meta(FileId file, const SegmentFileHeader& header,
+                                                  MetaParts parts) {
+  if (header.meta_bytes == 0) return SegmentMeta();
   const BlockBuffer buffer(header.meta_bytes);
   for (std::uint32_t copy = 0; copy < 2; ++copy) {
     if (!disk_.read_now(file, header.meta_at(copy), buffer.span())) continue;
-    if (auto meta = read_segment_meta(header, seed_, buffer.span(), parts)) return meta;
+    if (auto meta = read_segment_meta(header, seed_, buffer.span(), parts)) return *std::move(meta);
   }
-  return {};
+  return base::Error(base::ErrorCode::corrupt, "{} has no sound copy of its meta left",
+                     segment_file_name(header.number));
 }
 
 void SegmentStore::drop_superseded() {

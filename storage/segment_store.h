@@ -50,9 +50,9 @@ class SegmentStore {
   void add_rewritten(SegmentFile file);
   // Nobody reads it any more.
   base::Result<void> remove(std::uint64_t number);
-  // The meta of a file, from whichever copy is sound; nothing when none is.
-  std::optional<SegmentMeta> read_meta(FileId file, const SegmentFileHeader& header,
-                                       MetaParts parts);
+  // The meta of a file, from whichever copy is sound; corrupt when none is.
+  base::Result<SegmentMeta> read_meta(FileId file, const SegmentFileHeader& header,
+                                      MetaParts parts);
 
  private:
   std::optional<SegmentFileHeader> read_header(FileId file);

@@ -396,6 +396,25 @@ TEST(CompactorByKey, where_nothing_is_left_a_reader_passes) {
   }
 }
 
+// No CRC of a batch covers its offset, and among gaps nothing follows from the batch before.
+TEST(CompactorByKey, an_offset_that_rotted_into_a_gap_is_not_copied) {
+  KeyedFixture at;
+  for (int i = 0; i < 10; ++i) at.add({{.key = "a", .value = std::string(400, 'x')}});
+  at.sort();
+  const auto& files = at.log->store().files();
+  const auto sparse = std::ranges::find_if(
+      files, [](const SegmentFile& file) { return file.segments.at(0).is_sparse(); });
+  ASSERT_NE(sparse, files.end());
+  const std::uint64_t number = sparse->header.number;
+  at.disk.flip_bit(segment_file_name(number), sparse->segments.at(0).position + 7, 0);  // 9 is 8
+  for (int i = 0; i < 20; ++i) at.add({{.key = "b", .value = std::string(400, 'x')}});
+  at.sort();
+  ASSERT_TRUE(at.error.has_value());
+  EXPECT_EQ(at.error->code(), base::ErrorCode::corrupt);
+  EXPECT_NE(at.error->message().find(segment_file_name(number)), std::string::npos);
+  EXPECT_NE(at.log->store().find(number), nullptr);
+}
+
 TEST(CompactorByKey, more_keys_than_there_is_memory_for_are_done_bit_by_bit) {
   LogOptions options = compacting_options();
   options.compactor.keys_max = 10;

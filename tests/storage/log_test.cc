@@ -430,6 +430,28 @@ TEST(Log, a_wide_read_that_fails_is_narrowed_to_the_batch) {
   }
 }
 
+TEST(Log, a_read_that_is_to_be_narrowed_keeps_its_place_while_others_go_first) {
+  LogFixture at;
+  at.fill(7, 30'000, 10ULL << 20);
+  const auto& bad = at.written[7][3];
+  at.disk.make_unreadable("journal-0000", base::align_down(bad.position + 10'000, block_bytes));
+  Log::Cursor cursor = at.log->cursor_at(at.slot(7), 3);
+  Log::Slice slice;
+  const auto ask = [&] { return at.log->read(at.slot(7), cursor, batch_bytes_max, slice); };
+  ASSERT_EQ(ask(), Status::pending);
+  at.turn();
+  Log::Cursor other = at.log->cursor_at(at.slot(7), 30);
+  Log::Slice unused;
+  ASSERT_EQ(at.log->read(at.slot(7), other, batch_bytes_max, unused), Status::pending);
+  at.append(7, 100);
+  at.log->journal().submit_writes(at.now_ns += 10'000);
+  ASSERT_EQ(ask(), Status::pending);
+  at.settle();
+  const std::uint64_t before = at.log->reads_completed();
+  EXPECT_EQ(at.read(7, cursor, slice), Status::damaged);
+  EXPECT_EQ(at.log->reads_completed(), before + 1);
+}
+
 TEST(Log, rot_under_a_running_log_is_never_handed_out) {
   LogFixture at;
   at.fill(7, 30'000, 10ULL << 20);

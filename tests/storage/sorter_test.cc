@@ -247,6 +247,7 @@ TEST(Sorter, a_batch_whose_offset_has_rotted_is_refused) {
   at.sort();
   const SegmentFile file = at.log->store().files().at(0);
   const SegmentEntry& segment = file.segments.at(0);
+  SegmentStore store(at.disk, at.log->store().journal_seed());
   const std::uint64_t second = segment.position + segment.bytes / 3;
   at.disk.flip_bit(segment_names(at).at(0), second + 7, 1);  // 10 becomes 8
   for (const auto& [offset, wanted] :
@@ -258,7 +259,7 @@ TEST(Sorter, a_batch_whose_offset_has_rotted_is_refused) {
     EXPECT_EQ(at.read(1, cursor, slice), wanted) << offset;
   }
   // Nor is it copied into another file.
-  SegmentReader reader(at.disk, file);
+  SegmentReader reader(at.disk, store, file);
   EXPECT_TRUE(reader.batch_at(segment, segment.position));
   EXPECT_FALSE(reader.batch_at(segment, second));
 }
