@@ -172,6 +172,9 @@ std::uint32_t Log::create_partition(base::PartitionId id) {
 }
 
 void Log::remove_partition(std::uint32_t slot) {
+  // Whoever reads the files without the catalog is to miss nothing of it. Where the journal has no
+  // room for that, the next pass of the sorter says so.
+  raise_log_start(partitions_[slot], partitions_[slot].log_end);
   const auto mask = static_cast<std::uint32_t>(slot_table_.size() - 1);
   std::uint32_t hole = hash_slot(partitions_[slot].id);
   while (slot_table_[hole] != slot + 1) hole = (hole + 1) & mask;

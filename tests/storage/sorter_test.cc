@@ -147,7 +147,8 @@ TEST(Sorter, deleted_partitions_are_not_written_and_their_files_go) {
   at.written.clear();
   at.append_durably(4, 100);
   at.sort();
-  EXPECT_EQ(segment_names(at), std::vector<std::string>{segment_file_name(2)});
+  EXPECT_EQ(segment_names(at).size(), 1U);
+  EXPECT_FALSE(at.disk.exists(segment_file_name(1)));
   at.expect_readable(4);
   at.close_and_open();
   at.expect_readable(4);
@@ -170,6 +171,7 @@ TEST(Sorter, a_file_is_not_given_up_while_it_is_being_read) {
   }
   EXPECT_TRUE(at.disk.exists(segment_file_name(1)));
   at.disk.hold(false);
+  at.settle();
   at.sort();
   EXPECT_FALSE(at.disk.exists(segment_file_name(1)));
 }

@@ -76,6 +76,26 @@ TEST(ShardSurvey, what_compaction_left_out_is_not_missing) {
   EXPECT_TRUE(found.is_sound()) << found.findings[0].what;
 }
 
+TEST(ShardSurvey, a_partition_that_was_deleted_is_not_missing) {
+  LogOptions options = sorting_log_options();
+  options.sorter.start_bytes = 100'000;
+  SurveyFixture at(options);
+  at.fill(2, 50'000, 200'000);
+  at.sort();
+  at.fill(1, 50'000, 200'000);
+  at.sort();
+  ASSERT_TRUE(at.disk.exists(segment_file_name(1)));
+  at.log->remove_partition(at.slot(2));
+  at.settle();
+  at.sort();
+  // Its file is gone, and the newest one still knows of it.
+  ASSERT_FALSE(at.disk.exists(segment_file_name(1)));
+  ASSERT_EQ(at.log->store().checkpoint().partitions.size(), 2U);
+  at.shut();
+  const ShardSurvey found = at.survey();
+  EXPECT_TRUE(found.is_sound()) << found.findings[0].place << found.findings[0].what;
+}
+
 TEST(ShardSurvey, rot_in_the_journal_is_named_with_what_it_costs) {
   SurveyFixture at;
   ASSERT_EQ(at.rot_in_journal(), 420);

@@ -13,7 +13,8 @@ namespace millrace::storage {
 
 class SurveyFixture : public LogFixture {
  public:
-  SurveyFixture() : LogFixture(sorting_log_options()) {}
+  explicit SurveyFixture(const LogOptions& log_options = sorting_log_options())
+      : LogFixture(log_options) {}
 
   // Partitions 1 and 2 in a segment file, then partition 1 in the journal.
   void fill_both() {
