@@ -53,6 +53,7 @@ Result<void> apply_flags(const UpOptions& options, const Globals& globals, NodeC
     }
     config.cores = options.cores;
   }
+  if (options.max_sessions) config.sessions_max = options.max_sessions;
   if (!options.ports.empty()) {
     for (const auto& spec : options.ports) {
       const auto ok = control::check_port_spec(spec);
@@ -142,6 +143,9 @@ void plan_arguments(const NodeConfig& config, UpPlan& plan) {
   }
   if (config.cores) data.insert(data.end(), {"--cores", *config.cores});
   if (config.profile) data.insert(data.end(), {"--profile", *config.profile});
+  if (config.sessions_max) {
+    data.insert(data.end(), {"--max-sessions", fmt::format("{}", *config.sessions_max)});
+  }
   if (config.journal_bytes) {
     data.insert(data.end(), {"--journal-size", fmt::format("{}", *config.journal_bytes)});
   }

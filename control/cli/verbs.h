@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,7 @@ struct UpOptions {
   std::string data_max = {};
   std::string disk_reserve = {};
   std::string scrub_rate = {};
+  std::optional<int> max_sessions = {};
   std::string programs =
       {};  // where millraced and millrace-control are; empty: beside this program
 };

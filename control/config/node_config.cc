@@ -173,6 +173,7 @@ Result<void> read_node(const toml::table& table, const std::string& file, NodeCo
       .key("profile", text(config.profile, check_profile))
       .key("cores", text(config.cores, cores_check))
       .key("auto_create_topics", boolean(config.auto_create_topics))
+      .key("max_sessions", whole(config.sessions_max, 1, sessions_limit))
       .finish();
 }
 

@@ -2,6 +2,7 @@
 //
 //   [node]      data = "/var/lib/millrace"  memory_only = false  port_offset = 0
 //               profile = "laptop" | "dedicated"  cores = "0,1"  auto_create_topics = false
+//               max_sessions = 1024
 //   [storage]   journal_size = "1GiB"  tail_size = "32MiB"  data_max = "1TiB"
 //               disk_reserve = "1GiB"  scrub_rate = "8MiB"
 //   [admin]     address = "127.0.0.1"  port = 9644
@@ -25,6 +26,7 @@ namespace millrace::control {
 inline constexpr int native_port_default = 7070;
 inline constexpr int admin_port_default = 9644;
 inline constexpr int port_offset_max = 50'000;
+inline constexpr int sessions_limit = 32'768;
 inline constexpr std::uint64_t journal_bytes_min = 64ULL << 20;
 inline constexpr std::uint64_t journal_bytes_max = 16ULL << 40;
 inline constexpr std::uint64_t tail_bytes_min = 4ULL << 20;
@@ -46,6 +48,7 @@ struct NodeConfig {
   std::optional<std::string> profile;
   std::optional<std::string> cores;
   bool auto_create_topics = false;
+  std::optional<int> sessions_max;  // of native clients, on each core
   std::optional<std::uint64_t> journal_bytes;
   std::optional<std::uint64_t> tail_bytes;
   std::optional<std::uint64_t> data_bytes_max;

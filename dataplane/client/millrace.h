@@ -91,6 +91,9 @@ typedef struct mr_options {
   uint32_t
       delivery_timeout_ms;  /* of a record, from its first sending, reconnects included. 30000 */
   uint32_t idle_timeout_ms; /* the node forgets a client silent for so long. 10000 */
+  /* Kernel UDP: buffers for packets in each direction, of up to 9 KiB; a power of two, 8 to 32768.
+   * Fewer where there are many clients in a process. 1024 */
+  uint32_t packet_buffers;
 } mr_options;
 
 MR_API void mr_options_init(mr_options* options);

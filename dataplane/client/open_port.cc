@@ -26,7 +26,7 @@ std::uint16_t random_port() {
 
 }  // namespace
 
-base::Result<OpenPort> OpenPort::open(const Address& address) {
+base::Result<OpenPort> OpenPort::open(const Address& address, std::uint32_t packet_buffers) {
   OpenPort opened;
   if (address.port_spec.empty()) {
     auto uring = base::Uring::create(uring_entries);
@@ -35,6 +35,7 @@ base::Result<OpenPort> OpenPort::open(const Address& address) {
     port::KernelUdpOptions options;
     options.local_ports = {0};
     options.connect_to = address.server;
+    options.rx_frames = options.tx_frames = packet_buffers;
     if (address.server.ipv4 >> 24 == loopback_net)
       options.payload_bytes_max = loopback_payload_bytes;
     auto port = port::KernelUdpPort::create(*opened.uring_, options);

@@ -52,17 +52,17 @@ shard::ShardOptions shard_options_of(const NodeOptions& options, base::ShardId s
   return out;
 }
 
-native::SessionsOptions session_limits() {
-  native::SessionsOptions options;
-  options.sessions_max = 1024;
-  options.streams_max = 32768;
-  options.subscriptions_max = 16384;
-  return options;
+native::SessionsOptions session_limits(const NodeOptions& options) {
+  native::SessionsOptions limits;
+  limits.sessions_max = options.sessions_max;
+  limits.streams_max = std::max(32768U, 4 * options.sessions_max);
+  limits.subscriptions_max = std::max(16384U, 2 * options.sessions_max);
+  return limits;
 }
 
 native::SessionsOptions sessions_options(const NodeParts& parts, base::CoreId core,
                                          const std::vector<port::Port*>& ports) {
-  native::SessionsOptions options = session_limits();
+  native::SessionsOptions options = session_limits(parts.options);
   options.core = core;
   options.shard_count = parts.core_count;
   CHECK(getrandom(&options.secret, sizeof options.secret, 0) == sizeof options.secret);
@@ -79,9 +79,10 @@ std::uint64_t CoreThread::arena_bytes(const NodeOptions& options) {
   const auto log = log_options(options, base::ShardId{0}, 1);
   return storage::Log::arena_bytes(log) + shard::ProducerTable::arena_bytes(producers_max) +
          CoreShard::arena_bytes(shard_options_of(options, base::ShardId{0}, 1)) +
-         datagram::Listeners::arena_bytes() + native::Sessions::arena_bytes(session_limits()) +
-         Core::arena_bytes(CoreOptions()) + CommandMesh::arena_bytes(link::cores_max) +
-         EventMesh::arena_bytes(link::cores_max) + base::mib;
+         datagram::Listeners::arena_bytes() +
+         native::Sessions::arena_bytes(session_limits(options)) + Core::arena_bytes(CoreOptions()) +
+         CommandMesh::arena_bytes(link::cores_max) + EventMesh::arena_bytes(link::cores_max) +
+         base::mib;
 }
 
 void CoreThread::run() {

@@ -87,6 +87,12 @@ base::Result<void> apply(NodeOptions& options, std::string_view flag, const std:
       return Error(ErrorCode::invalid_argument, "--max-partitions {}: 1 to 32768", value);
     }
     options.partitions_max = static_cast<std::uint32_t>(*count);
+  } else if (flag == "--max-sessions") {
+    const auto count = parse_u64(value);
+    if (!count || *count == 0 || *count > 32768) {
+      return Error(ErrorCode::invalid_argument, "--max-sessions {}: 1 to 32768", value);
+    }
+    options.sessions_max = static_cast<std::uint32_t>(*count);
   } else if (flag == "--record-disk") {
     options.recording_directory = value;
   } else {
@@ -94,7 +100,7 @@ base::Result<void> apply(NodeOptions& options, std::string_view flag, const std:
         ErrorCode::invalid_argument,
         "unknown flag {}; known are --data --memory-only --link --port --listen --cores --profile "
         "--journal-size --tail-size --data-max --disk-reserve --scrub-rate --max-partitions "
-        "--prepare-journal --record-disk",
+        "--max-sessions --prepare-journal --record-disk",
         flag);
   }
   return {};

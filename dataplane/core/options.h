@@ -26,6 +26,7 @@ struct NodeOptions {
   std::uint64_t journal_bytes = 1ULL << 30;  // per shard, on disk
   std::uint64_t tail_bytes = 64ULL << 20;    // per shard, in memory
   std::uint32_t partitions_max = 32768;
+  std::uint32_t sessions_max = 1024;             // of native clients, on each core
   std::uint64_t data_bytes_max = 0;              // of segments on all shards; 0: no limit
   std::uint64_t disk_reserve_bytes = 0;          // of the device; 0: a twentieth, within limits
   std::uint64_t scrub_bytes_per_s = 8ULL << 20;  // of segments, on all shards; 0: none

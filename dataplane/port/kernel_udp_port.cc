@@ -338,7 +338,7 @@ Result<void> KernelUdpPort::open_socket(const KernelUdpOptions& options, std::ui
   getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &granted_bytes, &bytes);
   socket_buffer_bytes_ = static_cast<std::uint32_t>(granted_bytes);
   receive_descriptors_ =
-      std::max(socket_buffer_bytes_ / socket_charge_bytes(payload_bytes_max_), 1U);
+      std::clamp(socket_buffer_bytes_ / socket_charge_bytes(payload_bytes_max_), 1U, rx_frames_);
   return {};
 }
 

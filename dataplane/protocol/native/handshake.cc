@@ -64,14 +64,14 @@ protocol::Disposition Handshake::on_hello(const protocol::Datagram& datagram,
 Session* Handshake::begin_session(const protocol::Datagram& datagram, const Hello& hello,
                                   std::uint64_t now_ns) {
   // A quarter of what is left, so that late sessions find some; never so little that a lost packet
-  // stops the session.
+  // stops the session, though then packets of many may find no descriptor and be sent again.
   constexpr std::uint32_t credit_min = 2;
   std::uint32_t& left = tables_.credits_left[datagram.peer.port_index];
-  if (left < credit_min) return nullptr;
   Session* session = tables_.sessions.take();
   if (session == nullptr) return nullptr;
   const std::uint32_t granted = std::clamp(left / 4, credit_min, window_packets);
-  left -= granted;
+  session->charged_credit = static_cast<std::uint16_t>(std::min(left, granted));
+  left -= session->charged_credit;
 
   const SessionsOptions& options = tables_.options;
   const std::uint64_t wish_ns = std::uint64_t{hello.idle_timeout_ms} * base::ms_ns;

@@ -17,7 +17,7 @@ class Handshake {
                                  std::uint64_t now_ns, protocol::Effects& effects);
 
  private:
-  // Null when there is no slot or no credit left on the peer's port.
+  // Null when there is no slot.
   Session* begin_session(const protocol::Datagram& datagram, const Hello& hello,
                          std::uint64_t now_ns);
 

@@ -17,13 +17,14 @@ std::int64_t distance(std::uint64_t accepted, std::int32_t last_sequence) {
   return ahead < 0x4000'0000U ? std::int64_t{ahead} : std::int64_t{ahead} - 0x8000'0000LL;
 }
 
-protocol::Disposition hold(Session& session, const protocol::Datagram& datagram,
-                           std::uint64_t pkt_seq) {
+}  // namespace
+
+protocol::Disposition Intake::hold(Session& session, const protocol::Datagram& datagram,
+                                   std::uint64_t pkt_seq) {
   session.held[window_slot(pkt_seq)] = {datagram.data, datagram.frame, datagram.bytes};
+  ++tables_.frames_held[session.peer.port_index];
   return {.held = true};
 }
-
-}  // namespace
 
 protocol::Disposition Intake::on_data(Session& session, const protocol::Datagram& datagram,
                                       const Request& request, std::uint64_t now_ns,
@@ -31,6 +32,10 @@ protocol::Disposition Intake::on_data(Session& session, const protocol::Datagram
   const std::uint64_t pkt_seq = request.header.pkt_seq;
   tables_.want_service(session);
   if ((request.header.flags & flag_ack_now) != 0) session.ack_due = true;
+  if (pkt_seq != session.receive.next_seq() && !tables_.may_hold(session)) {
+    session.ack_due = true;
+    return {.reason = DropReason::outside_window};
+  }
   switch (session.receive.arrive(pkt_seq, now_ns)) {
     case ReceiveWindow::Arrival::duplicate:
       session.ack_due = true;
@@ -67,6 +72,7 @@ void Intake::deliver_held(Session& session, protocol::Effects& effects) {
                            .local_port = session.local_port,
                            .peer = session.peer,
                            .frame = held.frame});
+    --tables_.frames_held[session.peer.port_index];
     window.delivered();
   }
   tables_.want_service(session);

@@ -40,6 +40,8 @@ class Intake {
     base::DropReason reason = base::DropReason::none;
   };
 
+  protocol::Disposition hold(Session& session, const protocol::Datagram& datagram,
+                             std::uint64_t pkt_seq);
   Delivery deliver(Session& session, std::span<const std::byte> body, protocol::Effects& effects);
   Delivery add_fragment(Session& session, Stream& stream, const DataHeader& data,
                         std::span<const std::byte> fragment, protocol::Effects& effects);

@@ -47,6 +47,7 @@ struct Session {
   std::uint16_t local_port = 0;
   std::uint16_t payload_bytes_max = 0;
   std::uint16_t granted_credit = 0;
+  std::uint16_t charged_credit = 0;  // of it, what the port had left
   bool on_worklist = false;
   bool stalled = false;  // the next packet in order could not be delivered yet
   bool ack_due = false;  // an ACK goes out at the end of the turn, whatever is in it

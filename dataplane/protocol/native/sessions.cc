@@ -267,7 +267,7 @@ bool Sessions::finish(Session& session, protocol::Effects& effects) {
   }
   intake_.drop_assembly(session);
   if (!release_held(session, effects)) return false;
-  tables_.credits_left[session.peer.port_index] += session.granted_credit;
+  tables_.credits_left[session.peer.port_index] += session.charged_credit;
   tables_.remove_session(session);
   return true;
 }
@@ -283,6 +283,7 @@ bool Sessions::release_held(Session& session, protocol::Effects& effects) {
                            .local_port = session.local_port,
                            .peer = session.peer,
                            .frame = held.frame});
+    --tables_.frames_held[session.peer.port_index];
   }
   return true;
 }

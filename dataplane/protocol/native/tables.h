@@ -78,6 +78,12 @@ struct Tables {
     session.on_worklist = true;
     worklist[worklist_count++] = sessions.index_of(session);
   }
+  // Frames that are held are not received into: on all sessions of a port together they are at most
+  // half of its descriptors, so that what they wait for can come.
+  bool may_hold(const Session& session) const {
+    const std::uint16_t port = session.peer.port_index;
+    return frames_held[port] < options.ports[port].credits / 2;
+  }
   void set_stalled(Session& session);
   void clear_stalled(Session& session);
 
@@ -90,6 +96,7 @@ struct Tables {
   DeadlineHeap session_deadlines;  // by session slot
   DeadlineHeap beats;              // by subscription slot
   std::array<std::uint32_t, protocol::ports_max> credits_left{};
+  std::array<std::uint32_t, protocol::ports_max> frames_held{};
   SessionsFigures figures;
 
   std::span<std::uint32_t> worklist;  // session slots

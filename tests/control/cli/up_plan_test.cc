@@ -63,7 +63,8 @@ TEST(UpPlan, lets_flags_win_over_the_file) {
                              .profile = "dedicated",
                              .cores = "0,1",
                              .journal_size = "64MiB",
-                             .scrub_rate = "0B"},
+                             .scrub_rate = "0B",
+                             .max_sessions = 5000},
                             {.port_offset = 7, .has_port_offset = true});
   std::filesystem::remove(path);
   ASSERT_TRUE(plan) << plan.error().message();
@@ -75,6 +76,7 @@ TEST(UpPlan, lets_flags_win_over_the_file) {
   EXPECT_TRUE(has_pair(data, "--cores", "0,1"));
   EXPECT_TRUE(has_pair(data, "--journal-size", "67108864"));
   EXPECT_TRUE(has_pair(data, "--scrub-rate", "0"));
+  EXPECT_TRUE(has_pair(data, "--max-sessions", "5000"));
 }
 
 TEST(UpPlan, binds_the_default_port_elsewhere_only_when_told_so) {

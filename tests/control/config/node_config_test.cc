@@ -27,6 +27,7 @@ port_offset = 10
 profile = "dedicated"
 cores = "0,1"
 auto_create_topics = true
+max_sessions = 5000
 [storage]
 journal_size = "2GiB"
 tail_size = "32MiB"
@@ -52,6 +53,7 @@ partitions = 4
   EXPECT_EQ(config->profile, "dedicated");
   EXPECT_EQ(config->cores, "0,1");
   EXPECT_TRUE(config->auto_create_topics);
+  EXPECT_EQ(config->sessions_max, 5000);
   EXPECT_EQ(config->journal_bytes, 2ULL << 30);
   EXPECT_EQ(config->tail_bytes, 32ULL << 20);
   EXPECT_EQ(config->scrub_bytes_per_s, 1ULL << 30);

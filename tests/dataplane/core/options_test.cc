@@ -48,6 +48,8 @@ TEST(Options, every_flag_is_taken_with_a_space_or_an_equals_sign) {
                                              "1048576",
                                              "--max-partitions",
                                              "100",
+                                             "--max-sessions",
+                                             "5000",
                                              "--prepare-journal",
                                              "--record-disk",
                                              "/r"})
@@ -62,6 +64,7 @@ TEST(Options, every_flag_is_taken_with_a_space_or_an_equals_sign) {
   EXPECT_EQ(options.tail_bytes, 32ULL << 20);
   EXPECT_EQ(options.scrub_bytes_per_s, 1ULL << 20);
   EXPECT_EQ(options.partitions_max, 100U);
+  EXPECT_EQ(options.sessions_max, 5000U);
   EXPECT_TRUE(options.prepare_whole_journal);
   EXPECT_EQ(options.recording_directory, "/r");
 }
@@ -83,6 +86,7 @@ TEST(Options, what_is_wrong_is_named) {
       {"larger than --journal-size",
        with({"--tail-size", "67108864", "--journal-size", "33554432"})},
       {"--max-partitions 0", with({"--max-partitions", "0"})},
+      {"--max-sessions 0", with({"--max-sessions", "0"})},
       {"--max-partitions 32769", with({"--max-partitions=32769"})},
       {"unknown flag --colour", with({"--colour", "red"})},
       {"--listen needs a value", with({"--listen"})},

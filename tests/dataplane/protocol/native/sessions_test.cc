@@ -260,13 +260,53 @@ TEST(NativeSessions, a_packet_of_a_forgotten_session_is_answered_with_unknown_se
   EXPECT_EQ(peer.errors[0].handle, peer.session);
 }
 
-TEST(NativeSessions, sessions_are_refused_when_the_port_has_no_credit_left) {
+TEST(NativeSessions, a_session_has_credit_where_others_have_been_given_all_of_it) {
   native::SessionsOptions options = small_options();
   options.ports[0].credits = 3;
   World world(1, 0, options);
+  for (int i = 0; i < 4; ++i) {
+    Peer& peer = world.add_peer();
+    ASSERT_TRUE(world.connect(peer));
+    EXPECT_EQ(peer.welcome.credit, 2);
+    peer.end();
+    if (i >= 2) continue;
+    Peer& stays = world.add_peer();
+    ASSERT_TRUE(world.connect(stays));
+  }
+}
+
+// Each may have two packets on its way, and the port has room for eight.
+TEST(NativeSessions, frames_are_held_only_as_far_as_the_port_can_spare_them) {
+  native::SessionsOptions options = small_options();
+  options.ports[0].credits = 8;
+  World world(1, 0, options);
+  std::vector<Peer*> peers;
+  for (int i = 0; i < 8; ++i) {
+    peers.push_back(&world.add_peer());
+    ASSERT_TRUE(world.connect(*peers.back()));
+  }
+  world.node.append_room_bytes = 0;
+  world.run(1);
+  for (int i = 0; i < 10; ++i) {
+    for (Peer* peer : peers) peer->publish(make_batch(100, i, 1, 10), 1);
+  }
+  world.run(50);
+  // The next one of each session, and half of the port's.
+  EXPECT_LE(world.node.held_frames(), 8U + 4U);
+  EXPECT_GE(world.node.dropped(DropReason::outside_window), 1U);
+  world.node.append_room_bytes = 1 << 20;
+  for (const Peer* peer : peers) {
+    ASSERT_TRUE(world.run_until([&] { return world.memory(*peer) == 10; }));
+  }
+  EXPECT_EQ(world.node.held_frames(), 0U);
+}
+
+TEST(NativeSessions, sessions_are_refused_when_the_table_is_full) {
+  native::SessionsOptions options = small_options();
+  options.sessions_max = 1;
+  World world(1, 0, options);
   Peer& first = world.add_peer();
   ASSERT_TRUE(world.connect(first));
-  EXPECT_EQ(first.welcome.credit, 2);
   Peer& second = world.add_peer();
   second.open("t");
   ASSERT_TRUE(world.run_until([&] { return !second.errors.empty(); }));
