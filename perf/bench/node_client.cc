@@ -27,10 +27,12 @@ Error status_error(std::string_view what, std::int64_t status) {
   return Error(ErrorCode::unavailable, "{}: {}", what, status_text(status));
 }
 
-base::Result<std::unique_ptr<Client>> connect(const std::string& address) {
+base::Result<std::unique_ptr<Client>> connect(const std::string& address,
+                                              std::uint32_t packet_buffers) {
   mr_options options;
   mr_options_init(&options);
   options.address = address.c_str();
+  if (packet_buffers != 0) options.packet_buffers = packet_buffers;
   options.silence_timeout_ms = silence_timeout_ms;
   options.idle_timeout_ms = silence_timeout_ms;
   auto opened = Client::connect(options);
@@ -71,21 +73,37 @@ base::Result<void> delete_topic(const TopicOptions& topic) {
   return {};
 }
 
-base::Result<Producer> open_producer(Client& client, const mr_producer_options& options) {
+base::Result<Producer> open_producer(Client& client, const TopicOptions& topic,
+                                     std::uint32_t batch_bytes, std::uint64_t buffer_bytes) {
+  mr_producer_options options;
+  mr_producer_options_init(&options);
+  options.topic = topic.name.c_str();
+  options.partition = topic.partitions == 1 ? 0 : MR_ALL_PARTITIONS;
+  options.ack = topic.ack == Ack::memory ? MR_ACK_MEMORY : MR_ACK_DURABLE;
+  options.batch_bytes = batch_bytes;
+  if (buffer_bytes != 0) options.buffer_bytes = buffer_bytes;
   auto opened = client.open_producer(options);
-  if (!opened) return status_error(options.topic, opened.status());
+  if (!opened) return status_error(topic.name, opened.status());
   Producer producer = std::move(*opened);
   base::SystemClock clock;
   const std::uint64_t give_up_ns = clock.monotonic_ns() + open_wait_ns;
   while (producer.next_sequence() < 0) {
     if (interrupted()) return interrupted_error();
-    if (clock.monotonic_ns() >= give_up_ns) return status_error(options.topic, MR_TIMED_OUT);
+    if (clock.monotonic_ns() >= give_up_ns) return status_error(topic.name, MR_TIMED_OUT);
     if (producer.status() == MR_UNKNOWN_TOPIC) producer.retry();
     if (const int status = producer.status(); status != MR_OK)
-      return status_error(options.topic, status);
+      return status_error(topic.name, status);
     client.poll();
   }
   return producer;
+}
+
+bool is_passing(std::int64_t status) {
+  return status == MR_BACK_PRESSURED || status == MR_NOT_CONNECTED || status == MR_NOT_READY;
+}
+
+std::int64_t level(Ack ack, const mr_acks& acks) {
+  return ack == Ack::memory ? acks.memory : acks.durable;
 }
 
 }  // namespace millrace::bench

@@ -16,8 +16,9 @@ namespace millrace::bench {
 base::Error interrupted_error();
 base::Error status_error(std::string_view what, std::int64_t status);
 
-// A session with the node at this address, for mr_connect.
-base::Result<std::unique_ptr<Client>> connect(const std::string& address);
+// A session with the node at this address, for mr_connect. packet_buffers 0: the default.
+base::Result<std::unique_ptr<Client>> connect(const std::string& address,
+                                              std::uint32_t packet_buffers = 0);
 
 struct TopicOptions {
   std::string name;
@@ -28,7 +29,12 @@ struct TopicOptions {
 base::Result<void> create_topic(const TopicOptions& topic);
 base::Result<void> delete_topic(const TopicOptions& topic);
 
-// The node may hear of the topic after we do.
-base::Result<Producer> open_producer(Client& client, const mr_producer_options& options);
+// Over all its partitions. The node may hear of the topic after we do. buffer_bytes 0: the default.
+base::Result<Producer> open_producer(Client& client, const TopicOptions& topic,
+                                     std::uint32_t batch_bytes, std::uint64_t buffer_bytes);
+// Why an offer failed will pass.
+bool is_passing(std::int64_t status);
+// Sequences below are acknowledged as asked for.
+std::int64_t level(Ack ack, const mr_acks& acks);
 
 }  // namespace millrace::bench

@@ -20,10 +20,6 @@ constexpr std::uint64_t buffer_bytes = 64 * base::mib;
 constexpr std::uint64_t offers_per_poll = 512;
 constexpr std::int64_t timed_every = 1024;
 
-bool passing(std::int64_t status) {
-  return status == MR_BACK_PRESSURED || status == MR_NOT_CONNECTED || status == MR_NOT_READY;
-}
-
 }  // namespace
 
 Publisher::Publisher(const PublisherOptions& options, Client& client, OwnNode* node)
@@ -47,14 +43,8 @@ base::Result<void> Publisher::create_topic() {
 }
 
 base::Result<void> Publisher::open_producer() {
-  mr_producer_options wanted;
-  mr_producer_options_init(&wanted);
-  wanted.topic = topic_.name.c_str();
-  wanted.partition = options_.partitions == 1 ? 0 : MR_ALL_PARTITIONS;
-  wanted.ack = options_.ack == Ack::memory ? MR_ACK_MEMORY : MR_ACK_DURABLE;
-  wanted.batch_bytes = options_.batch_bytes;
-  if (options_.in_bulk) wanted.buffer_bytes = buffer_bytes;
-  auto producer = bench::open_producer(client_, wanted);
+  auto producer = bench::open_producer(client_, topic_, options_.batch_bytes,
+                                       options_.in_bulk ? buffer_bytes : 0);
   if (!producer) return producer.error();
   producer_ = std::make_unique<Producer>(std::move(*producer));
   return {};
@@ -102,10 +92,6 @@ base::Result<void> Publisher::publish(std::uint64_t count, Measured& into) {
   return {};
 }
 
-std::int64_t Publisher::level(const mr_acks& acks) const {
-  return options_.ack == Ack::memory ? acks.memory : acks.durable;
-}
-
 base::Result<void> Publisher::one_by_one(std::uint64_t count, Measured& into) {
   const std::string_view value(value_.data(), value_.size());
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -119,7 +105,7 @@ base::Result<void> Publisher::one_by_one(std::uint64_t count, Measured& into) {
       const int moved = producer_->poll_acks(acks);
       if (moved < 0) return status_error(topic_.name, moved);
       if (interrupted()) return interrupted_error();
-    } while (level(acks) <= sequence);
+    } while (level(options_.ack, acks) <= sequence);
     into.latency_ns.record(clock_.monotonic_ns() - offered_ns);
   }
   return {};
@@ -154,7 +140,7 @@ base::Result<void> Publisher::offer_some(std::uint64_t count, std::uint64_t& off
   for (; offered < until; ++offered) {
     const std::int64_t sequence = producer_->offer(value);
     if (sequence < 0) {
-      if (passing(sequence)) return {};
+      if (is_passing(sequence)) return {};
       return status_error(topic_.name, sequence);
     }
     if (sequence % timed_every == 0)
@@ -166,7 +152,7 @@ base::Result<void> Publisher::offer_some(std::uint64_t count, std::uint64_t& off
 void Publisher::take_acks(std::int64_t& acked, Measured& into) {
   mr_acks acks{};
   producer_->poll_acks(acks);
-  acked = level(acks);
+  acked = level(options_.ack, acks);
   if (timed_head_ == timed_.size() || timed_[timed_head_].sequence >= acked) return;
   const std::uint64_t now_ns = clock_.monotonic_ns();
   while (timed_head_ < timed_.size() && timed_[timed_head_].sequence < acked) {

@@ -62,7 +62,6 @@ class Publisher final : public Subject {
   base::Result<void> in_bulk(std::uint64_t count, Measured& into);
   base::Result<void> offer_some(std::uint64_t count, std::uint64_t& offered);
   void take_acks(std::int64_t& acked, Measured& into);
-  std::int64_t level(const mr_acks& acks) const;
   // With a rate: how many records are due at a time, and when one is.
   std::uint64_t due(std::uint64_t now_ns) const {
     return 1 + static_cast<std::uint64_t>(static_cast<double>(now_ns - start_ns_) *

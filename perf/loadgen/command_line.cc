@@ -48,6 +48,13 @@ void declare(CLI::App& app, LoadgenOptions& to, Words& words) {
       ->check(CLI::Range(stamp_bytes, payload_bytes_max));
   app.add_option("--partitions", workload.partitions, "Or keys, queues, subjects [1]")
       ->check(CLI::Range(1, 100'000));
+  app.add_option("--connections", workload.connections, "Producers, which take turns [1]")
+      ->check(CLI::Range(1, 100'000));
+  app.add_option("--subscribers", workload.subscribers,
+                 "Consumers: each gets all, or of a queue its share [1]")
+      ->check(CLI::Range(1, 100'000));
+  app.add_option("--backlog", workload.backlog,
+                 "Messages that are there before and taken out after, for as long as --drain [0]");
   app.add_option("--rate", workload.rate, "Messages a second; 0: as many as the window lets [0]")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1'000'000'000}));
   app.add_option("--window", workload.window, "Without a rate: sent and not yet answered [1024]")

@@ -1,6 +1,7 @@
 // millrace-loadgen: one workload on one system; see perf/loadgen/README.md.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <ctime>
@@ -12,6 +13,7 @@
 #include "perf/bench/cpus.h"
 #include "perf/bench/interrupt.h"
 #include "perf/bench/options.h"
+#include "perf/loadgen/drivers/many_driver.h"
 #include "perf/loadgen/load_report.h"
 #include "perf/loadgen/options.h"
 
@@ -61,18 +63,47 @@ Result<void> write_files(const LoadgenOptions& options, const LoadReport& report
   return write(options.open_messaging_out, to_open_messaging(report).dump(2) + "\n");
 }
 
+Result<std::unique_ptr<Driver>> make_prepared(const LoadgenOptions& options,
+                                              const Workload& workload) {
+  const auto make = [&options] { return make_driver(options.driver); };
+  const bool is_one = workload.connections == 1 && workload.subscribers == 1;
+  auto driver = is_one ? make() : std::unique_ptr<Driver>(std::make_unique<ManyDriver>(make));
+  if (!driver) return driver;
+  if (auto prepared = (*driver)->prepare(workload); !prepared) return prepared.error();
+  return driver;
+}
+
+// Each connection takes one, or a few.
+void allow_files() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 Result<LoadReport> measure(const LoadgenOptions& options) {
-  auto driver = make_driver(options.driver);
-  if (!driver) return driver.error();
+  allow_files();
   if (options.cpu >= 0) bench::pin_to(options.cpu);
-  if (auto prepared = (*driver)->prepare(options.workload); !prepared) return prepared.error();
+  Workload publishing = options.workload;
+  if (publishing.backlog != 0) publishing.consumes = false;
+  auto driver = make_prepared(options, publishing);
+  if (!driver) return driver.error();
+  if (publishing.backlog != 0 && !(*driver)->acknowledges()) {
+    return base::Error(base::ErrorCode::invalid_argument, "{} keeps no backlog",
+                       options.driver.name);
+  }
+  const auto make_reader = [&options] {
+    Workload reading = options.workload;
+    reading.publishes = reading.makes_topic = false;
+    return make_prepared(options, reading);
+  };
   base::SystemClock clock;
   const double cpu_before = cpu_s();
   const std::uint64_t start_ns = clock.monotonic_ns();
   const auto drain_ns =
       static_cast<std::uint64_t>(options.drain_s * static_cast<double>(base::second_ns));
-  auto result =
-      run_load(options.workload, **driver, clock, {.drain_ns = drain_ns, .on_progress = show});
+  auto result = run_load(options.workload, **driver, clock,
+                         {.drain_ns = drain_ns, .make_reader = make_reader, .on_progress = show});
   if (!result) return result.error();
   return LoadReport{.driver = options.driver.name,
                     .workload = options.workload,

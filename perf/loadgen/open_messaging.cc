@@ -23,8 +23,7 @@ constexpr std::array ignored = {"name",
                                 "randomBytesRatio",
                                 "randomizedPayloadPoolSize"};
 // Only one of each.
-constexpr std::array single = {"topics", "producersPerTopic", "subscriptionsPerTopic",
-                               "consumerPerSubscription"};
+constexpr std::array single = {"topics", "consumerPerSubscription"};
 
 constexpr double minute_ns = 60.0 * static_cast<double>(base::second_ns);
 
@@ -53,6 +52,10 @@ Result<Workload> read_open_messaging(const std::string& yaml) {
         workload.payload_bytes = value.as<std::uint32_t>();
       } else if (key == "partitionsPerTopic") {
         workload.partitions = value.as<std::uint32_t>();
+      } else if (key == "producersPerTopic") {
+        workload.connections = value.as<std::uint32_t>();
+      } else if (key == "subscriptionsPerTopic") {
+        workload.subscribers = value.as<std::uint32_t>();
       } else if (key == "producerRate") {
         workload.rate = value.as<std::uint64_t>();
       } else if (key == "testDurationMinutes") {

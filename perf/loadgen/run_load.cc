@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::uint64_t progress_every_ns = 100 * base::ms_ns;
 constexpr int offers_per_poll = 256;
+constexpr std::uint64_t backlog_window = 1U << 14;  // of it, not yet answered
+constexpr std::uint64_t never_ns = ~0ULL;
 
 class Load final : public Events {
  public:
@@ -30,7 +32,11 @@ class Load final : public Events {
         clock_(clock),
         options_(options),
         payload_(std::max(workload.payload_bytes, stamp_bytes), std::byte{'m'}),
-        due_ns_(std::bit_ceil(options.in_flight_max)) {}
+        due_ns_(std::bit_ceil(options.in_flight_max)),
+        consumes_(workload.consumes && workload.backlog == 0) {
+    if (consumes_ && !driver.is_queue()) result_.copies = workload.subscribers;
+    checks_.resize(result_.copies);
+  }
 
   Result<LoadResult> run();
 
@@ -38,8 +44,10 @@ class Load final : public Events {
   void acknowledged(std::uint64_t number) override;
   void delivered(std::uint32_t source, std::span<const std::byte> payload) override;
 
+  Result<void> fill();
   Result<void> send_and_take();
   Result<void> drain();
+  Result<void> read_back();
   Result<void> turn(bool sends);
   void offer_some();
   bool tell_progress();
@@ -47,9 +55,11 @@ class Load final : public Events {
   std::uint64_t in_flight() const {
     std::uint64_t done = sent_;
     if (driver_.acknowledges()) done = std::min(done, acknowledged_);
-    if (workload_.consumes) done = std::min(done, check_.delivered());
+    if (consumes_) done = std::min(done, delivered_ / result_.copies);
     return sent_ - done;
   }
+  std::uint64_t in_flight_max() const;
+  std::uint64_t next_due_ns(std::uint64_t now) const;
   std::uint64_t due_at_ns(std::uint64_t number) const;
   bool is_measured(std::uint64_t due_ns) const { return due_ns >= from_ns_ && due_ns < to_ns_; }
   bool is_within() const { return seen_ns_ >= from_ns_ && seen_ns_ < to_ns_; }
@@ -60,8 +70,11 @@ class Load final : public Events {
   const LoadOptions& options_;
   std::vector<std::byte> payload_;
   std::vector<std::uint64_t> due_ns_;  // of those in flight, by the low bits of their number
-  DeliveryCheck check_;
+  bool consumes_;                      // while it publishes
+  std::vector<DeliveryCheck> checks_;  // one for each copy
+  std::uint64_t delivered_ = 0;        // copies
   LoadResult result_;
+  bool is_filling_ = false;
   std::uint64_t start_ns_ = 0;
   std::uint64_t from_ns_ = 0;  // the measured time
   std::uint64_t to_ns_ = 0;
@@ -73,6 +86,7 @@ class Load final : public Events {
 };
 
 Result<LoadResult> Load::run() {
+  if (auto filled = fill(); !filled) return filled.error();
   start_ns_ = clock_.monotonic_ns();
   from_ns_ = start_ns_ + workload_.warm_up_ns;
   to_ns_ = from_ns_ + workload_.measured_ns;
@@ -86,10 +100,37 @@ Result<LoadResult> Load::run() {
                                              static_cast<double>(base::second_ns));
   }
   if (driver_.acknowledges()) result_.unacknowledged = sent_ - acknowledged_;
-  if (workload_.consumes) result_.lost = sent_ - check_.delivered();
-  result_.duplicated = check_.duplicated();
-  result_.reordered = check_.reordered();
+  if (consumes_) result_.lost = sent_ * result_.copies - delivered_;
+  if (auto read = read_back(); !read) return read.error();
+  for (const DeliveryCheck& check : checks_) {
+    result_.duplicated += check.duplicated();
+    result_.reordered += check.reordered();
+  }
   return std::move(result_);
+}
+
+Result<void> Load::fill() {
+  start_ns_ = clock_.monotonic_ns();
+  is_filling_ = true;
+  while (sent_ < workload_.backlog || (workload_.backlog != 0 && in_flight() != 0)) {
+    if (auto turned = turn(true); !turned) return turned;
+  }
+  is_filling_ = false;
+  result_.filled_ns = clock_.monotonic_ns() - start_ns_;
+  return {};
+}
+
+Result<void> Load::read_back() {
+  if (workload_.backlog == 0) return {};
+  auto reader = options_.make_reader();
+  if (!reader) return reader.error();
+  const std::uint64_t from_ns = clock_.monotonic_ns();
+  while (delivered_ < sent_ && result_.read_back_ns < options_.drain_ns) {
+    if (auto polled = (*reader)->poll(*this); !polled) return polled;
+    result_.read_back_ns = clock_.monotonic_ns() - from_ns;
+  }
+  result_.read_back = delivered_;
+  return {};
 }
 
 Result<void> Load::send_and_take() {
@@ -119,18 +160,29 @@ Result<void> Load::turn(bool sends) {
 
 void Load::offer_some() {
   const std::uint64_t now = clock_.monotonic_ns();
-  const std::uint64_t in_flight_max =
-      workload_.rate == 0 ? std::min<std::uint64_t>(workload_.window, options_.in_flight_max)
-                          : options_.in_flight_max;
-  for (int i = 0; i < offers_per_poll && in_flight() < in_flight_max; ++i) {
-    const std::uint64_t due = workload_.rate == 0 ? now : due_at_ns(sent_);
-    if (due > now || due >= to_ns_) return;
+  const std::uint64_t most = in_flight_max();
+  for (int i = 0; i < offers_per_poll && in_flight() < most; ++i) {
+    const std::uint64_t due = next_due_ns(now);
+    if (due > now) return;
     write_stamp({.number = sent_, .due_ns = due}, payload_);
     if (!driver_.offer(sent_, payload_)) return;
     due_ns_[sent_ & (due_ns_.size() - 1)] = due;
     ++sent_;
     if (now >= from_ns_ && now < to_ns_) ++result_.sent;
   }
+}
+
+std::uint64_t Load::in_flight_max() const {
+  std::uint64_t wanted = options_.in_flight_max;
+  if (workload_.rate == 0) wanted = workload_.window;
+  if (is_filling_) wanted = backlog_window;
+  return std::min(wanted, options_.in_flight_max);
+}
+
+std::uint64_t Load::next_due_ns(std::uint64_t now) const {
+  if (is_filling_) return sent_ < workload_.backlog ? 0 : never_ns;
+  const std::uint64_t due = workload_.rate == 0 ? now : due_at_ns(sent_ - workload_.backlog);
+  return due < to_ns_ ? due : never_ns;
 }
 
 std::uint64_t Load::due_at_ns(std::uint64_t number) const {
@@ -160,7 +212,12 @@ void Load::delivered(std::uint32_t source, std::span<const std::byte> payload) {
     ++result_.foreign;
     return;
   }
-  if (!check_.add(source, stamp->number)) return;
+  // Order is each producer's own.
+  const auto producer = static_cast<std::uint32_t>(stamp->number % workload_.connections);
+  DeliveryCheck& check = checks_[checks_.size() == 1 ? 0 : source / workload_.partitions];
+  if (!check.add(source * workload_.connections + producer, stamp->number)) return;
+  ++delivered_;
+  if (!consumes_) return;
   if (is_measured(stamp->due_ns)) {
     result_.delivered_ns.record(now - std::min(now, stamp->due_ns));
   }
@@ -172,10 +229,12 @@ bool Load::tell_progress() {
   if (now - told_ns_ < progress_every_ns) return true;
   told_ns_ = now;
   const auto passed = static_cast<double>(now - start_ns_);
-  return options_.on_progress(
-      {.is_warming_up = now < from_ns_,
-       .share = std::min(1.0, passed / static_cast<double>(to_ns_ - start_ns_)),
-       .sent = sent_});
+  const double share = is_filling_
+                           ? static_cast<double>(sent_) / static_cast<double>(workload_.backlog)
+                           : passed / static_cast<double>(to_ns_ - start_ns_);
+  return options_.on_progress({.is_warming_up = is_filling_ || now < from_ns_,
+                               .share = std::min(1.0, share),
+                               .sent = sent_});
 }
 
 }  // namespace

@@ -4,12 +4,14 @@
 //
 // Each message has a time at which it is due: with a rate by the rate alone, else when the window
 // let it go. Every latency is counted from then, so a system that stalls is charged for all that
-// should have been sent meanwhile. What is due within the warm-up is sent and not counted; what is
-// still on its way after the measured time is waited for, counted as latency and not as rate.
+// should have been sent meanwhile. A backlog is written before, as fast as it goes, and taken out
+// after, for at most the drain's time. What is due within the warm-up is sent and not counted; what
+// is still on its way after the measured time is waited for, counted as latency and not as rate.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "dataplane/base/clock.h"
 #include "dataplane/base/histogram.h"
@@ -35,6 +37,11 @@ struct LoadResult {
   std::uint64_t duplicated = 0;
   std::uint64_t reordered = 0;
   std::uint64_t foreign = 0;  // delivered, and not of this run
+  std::uint32_t copies = 1;   // in which each message is delivered, to as many subscribers
+  // Of a backlog.
+  std::uint64_t filled_ns = 0;
+  std::uint64_t read_back = 0;
+  std::uint64_t read_back_ns = 0;
 };
 
 struct Progress {
@@ -45,8 +52,10 @@ struct Progress {
 
 struct LoadOptions {
   std::uint64_t drain_ns = 30'000'000'000;  // how long what is on its way is waited for
-  std::uint64_t in_flight_max = 1U
-                                << 20;  // not yet acknowledged and, if they are consumed, delivered
+  // Not yet acknowledged and, if they are consumed, delivered.
+  std::uint64_t in_flight_max = 1U << 20;
+  // Of a backlog: who takes it out, once nobody publishes any more.
+  std::function<base::Result<std::unique_ptr<Driver>>()> make_reader = {};
   // Asked ten times a second; false stops the run with an error.
   std::function<bool(const Progress&)> on_progress = [](const Progress&) { return true; };
 };

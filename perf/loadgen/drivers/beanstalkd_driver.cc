@@ -1,9 +1,11 @@
 #include "perf/loadgen/drivers/beanstalkd_driver.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <charconv>
 #include <iterator>
+
+#include "perf/loadgen/drivers/beanstalkd_reply.h"
+#include "perf/loadgen/drivers/bytes.h"
 
 namespace millrace::loadgen {
 
@@ -21,11 +23,16 @@ Error refused(std::string_view text) {
   return Error(ErrorCode::unavailable, "beanstalkd: {}", text);
 }
 
-// Without its end; nothing: it is not all there.
-std::optional<std::string_view> line_of(std::string_view bytes) {
-  const std::size_t end = bytes.find("\r\n");
-  if (end == std::string_view::npos) return std::nullopt;
-  return bytes.substr(0, end);
+// Its views hold until the stream is pumped.
+Result<std::optional<BeanstalkdReply>> next_reply(TcpStream& stream) {
+  BeanstalkdReply reply;
+  const std::int64_t bytes = read_beanstalkd(stream.in(), reply);
+  if (bytes < 0) {
+    return Error(ErrorCode::corrupt, "beanstalkd: what came does not read as a reply");
+  }
+  if (bytes == 0) return std::optional<BeanstalkdReply>();
+  stream.take(static_cast<std::size_t>(bytes));
+  return std::optional<BeanstalkdReply>(reply);
 }
 
 }  // namespace
@@ -50,16 +57,20 @@ Result<void> BeanstalkdDriver::add_reader() {
   }
   reader.out().append("ignore default\r\n");
   std::uint32_t watching = 0;
+  Result<void> outcome;
   const auto is_done = [&] {
-    while (const auto line = line_of(reader.in())) {
-      if (!line->starts_with("WATCHING ")) return true;
+    while (watching <= workload_.partitions) {
+      const auto reply = next_reply(reader);
+      if (!reply) outcome = reply.error();
+      if (reply && !*reply) return false;
+      if (reply && (*reply)->word != "WATCHING") outcome = refused((*reply)->line);
+      if (!outcome) return true;
       ++watching;
-      reader.take(line->size() + 2);
     }
-    return watching == workload_.partitions + 1;
+    return true;
   };
   if (auto waited = reader.wait_until(is_done, "an answer to watch"); !waited) return waited;
-  if (watching <= workload_.partitions) return refused(*line_of(reader.in()));
+  if (!outcome) return outcome;
   reader.out().append("reserve\r\n");
   return {};
 }
@@ -71,8 +82,7 @@ bool BeanstalkdDriver::offer(std::uint64_t number, std::span<const std::byte> pa
   if (used_ != partition) fmt::format_to(out, "use {}\r\n", tube(partition));
   used_ = partition;
   fmt::format_to(out, "put {} 0 {} {}\r\n", priority, seconds_to_run, payload.size());
-  writer_->out().append(reinterpret_cast<const char*>(payload.data()), payload.size());
-  writer_->out().append("\r\n");
+  writer_->out().append(text_of(payload)).append("\r\n");
   return true;
 }
 
@@ -87,37 +97,27 @@ Result<void> BeanstalkdDriver::poll(Events& events) {
 }
 
 Result<void> BeanstalkdDriver::take_answers(Events& events) {
-  while (const auto line = line_of(writer_->in())) {
-    const bool is_inserted = line->starts_with("INSERTED ");
-    if (!is_inserted && !line->starts_with("USING ")) return refused(*line);
-    writer_->take(line->size() + 2);
-    if (is_inserted) events.acknowledged(answered_++);
+  while (true) {
+    const auto reply = next_reply(*writer_);
+    if (!reply) return reply.error();
+    if (!*reply) return {};
+    if ((*reply)->word == "USING") continue;
+    if ((*reply)->word != "INSERTED") return refused((*reply)->line);
+    events.acknowledged(answered_++);
   }
-  return {};
 }
 
-// RESERVED id bytes and the body, or DELETED.
 Result<void> BeanstalkdDriver::take_jobs(std::uint32_t reader, Events& events) {
-  constexpr std::string_view reserved = "RESERVED ";
   TcpStream& stream = readers_[reader];
   bool has_asked = false;
-  while (const auto line = line_of(stream.in())) {
-    if (!line->starts_with(reserved)) {
-      if (*line != "DELETED") return refused(*line);
-      stream.take(line->size() + 2);
-      continue;
-    }
-    const std::string_view words = line->substr(reserved.size());
-    const std::string_view id = words.substr(0, words.find(' '));
-    const std::string_view digits = words.substr(words.find(' ') + 1);
-    std::size_t bytes = 0;
-    const auto read = std::from_chars(digits.begin(), digits.end(), bytes);
-    if (read.ec != std::errc() || read.ptr != digits.end()) return refused(*line);
-    if (stream.in().size() < line->size() + 2 + bytes + 2) break;
-    const std::string_view body = stream.in().substr(line->size() + 2, bytes);
-    stream.take(line->size() + 2 + bytes + 2);
-    events.delivered(reader, std::as_bytes(std::span(body)));
-    fmt::format_to(std::back_inserter(stream.out()), "delete {}\r\nreserve\r\n", id);
+  while (true) {
+    const auto reply = next_reply(stream);
+    if (!reply) return reply.error();
+    if (!*reply) break;
+    if ((*reply)->word == "DELETED") continue;
+    if ((*reply)->word != "RESERVED") return refused((*reply)->line);
+    events.delivered(reader, bytes_of((*reply)->body));
+    fmt::format_to(std::back_inserter(stream.out()), "delete {}\r\nreserve\r\n", (*reply)->id);
     has_asked = true;
   }
   return has_asked ? stream.pump() : Result<void>();

@@ -22,6 +22,7 @@ class BeanstalkdDriver final : public Driver {
   base::Result<void> prepare(const Workload& workload) override;
   bool offer(std::uint64_t number, std::span<const std::byte> payload) override;
   base::Result<void> poll(Events& events) override;
+  bool is_queue() const override { return true; }
 
  private:
   base::Result<void> add_reader();

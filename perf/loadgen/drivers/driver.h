@@ -37,6 +37,8 @@ class Driver {
   virtual base::Result<void> poll(Events& events) = 0;
   // False: publishing is one way, and only what is delivered is known.
   virtual bool acknowledges() const { return true; }
+  // Each message goes to one of the subscribers; else to each of them.
+  virtual bool is_queue() const { return false; }
 };
 
 }  // namespace millrace::loadgen

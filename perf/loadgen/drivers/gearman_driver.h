@@ -7,9 +7,9 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "perf/loadgen/drivers/driver.h"
+#include "perf/loadgen/drivers/gearman_packet.h"
 #include "perf/loadgen/drivers/tcp_stream.h"
 
 namespace millrace::loadgen {
@@ -21,12 +21,13 @@ class GearmanDriver final : public Driver {
   base::Result<void> prepare(const Workload& workload) override;
   bool offer(std::uint64_t number, std::span<const std::byte> payload) override;
   base::Result<void> poll(Events& events) override;
+  bool is_queue() const override { return true; }
 
  private:
   base::Result<void> start_worker();
   base::Result<void> take_answers(Events& events);
   base::Result<void> take_jobs(Events& events);
-  base::Result<void> take_job(std::string_view data, Events& events);
+  base::Result<void> take_job(const GearmanPacket& job, Events& events);
   void grab();
 
   std::string address_;

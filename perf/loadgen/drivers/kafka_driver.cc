@@ -89,8 +89,10 @@ Result<void> KafkaDriver::prepare(const Workload& workload) {
   if (!producer) return producer.error();
   producer_ = std::move(*producer);
   reports_.reset(rd_kafka_queue_get_main(producer_.get()));
-  if (auto created = create_topic(); !created) return created;
-  has_topic_ = true;
+  if (workload.makes_topic) {
+    if (auto created = create_topic(); !created) return created;
+    has_topic_ = true;
+  }
   if (auto led = wait_for_leaders(producer_.get()); !led) return led;
   produced_.reset(rd_kafka_topic_new(producer_.get(), workload_.topic.c_str(), nullptr));
   if (!produced_) return refused(rd_kafka_err2str(rd_kafka_last_error()));

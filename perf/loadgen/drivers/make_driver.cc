@@ -4,9 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "perf/loadgen/drivers/beanstalkd_driver.h"
+#include "perf/loadgen/drivers/bytes.h"
 #include "perf/loadgen/drivers/gearman_driver.h"
 #include "perf/loadgen/drivers/kafka_driver.h"
 #include "perf/loadgen/drivers/native_driver.h"
@@ -44,9 +44,7 @@ Result<Number> number_setting(const Settings& settings, const std::string& key, 
   const auto found = settings.find(key);
   if (found == settings.end()) return otherwise;
   const std::string& text = found->second;
-  Number number{};
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (read.ec == std::errc() && read.ptr == text.data() + text.size()) return number;
+  if (const auto number = read_number<Number>(text)) return *number;
   return Error(ErrorCode::invalid_argument, "setting {}: '{}' is no number", key, text);
 }
 

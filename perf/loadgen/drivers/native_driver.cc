@@ -1,11 +1,13 @@
 #include "perf/loadgen/drivers/native_driver.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "dataplane/base/clock.h"
 #include "dataplane/base/units.h"
 #include "perf/bench/interrupt.h"
+#include "perf/loadgen/drivers/bytes.h"
 
 namespace millrace::loadgen {
 
@@ -16,7 +18,9 @@ using bench::status_error;
 
 namespace {
 
-constexpr std::uint64_t buffer_bytes = 64 * base::mib;
+constexpr std::uint64_t buffer_bytes = 64 * base::mib;  // of all connections together
+constexpr std::uint64_t buffer_bytes_min = 256 * base::kib;
+constexpr std::uint32_t packet_buffers_all = 1U << 17;
 constexpr std::uint32_t records_per_poll = 1024;
 constexpr std::uint64_t subscribe_wait_ns = 10 * base::second_ns;
 
@@ -28,32 +32,32 @@ NativeDriver::~NativeDriver() {
   producer_.reset();
   subscriptions_.clear();
   client_.reset();
-  if (!topic_.name.empty()) static_cast<void>(bench::delete_topic(topic_));
+  if (made_topic_) static_cast<void>(bench::delete_topic(topic_));
 }
 
 Result<void> NativeDriver::prepare(const Workload& workload) {
-  auto client = bench::connect(options_.address);
+  const std::uint32_t buffers = packet_buffers_all / (workload.connections + workload.subscribers);
+  auto client = bench::connect(options_.address, std::clamp(std::bit_floor(buffers), 16U, 1024U));
   if (!client) return client.error();
   client_ = std::move(*client);
-  const bench::TopicOptions topic{.name = workload.topic,
-                                  .partitions = workload.partitions,
-                                  .ack = options_.ack,
-                                  .port_offset = options_.port_offset};
-  if (auto created = bench::create_topic(topic); !created) return created;
-  topic_ = topic;
-  if (auto opened = open_producer(); !opened || !workload.consumes) return opened;
+  topic_ = {.name = workload.topic,
+            .partitions = workload.partitions,
+            .ack = options_.ack,
+            .port_offset = options_.port_offset};
+  if (workload.makes_topic) {
+    if (auto created = bench::create_topic(topic_); !created) return created;
+    made_topic_ = true;
+  }
+  if (workload.publishes) {
+    if (auto opened = open_producer(buffer_bytes / workload.connections); !opened) return opened;
+  }
+  if (!workload.consumes) return {};
   return subscribe();
 }
 
-Result<void> NativeDriver::open_producer() {
-  mr_producer_options wanted;
-  mr_producer_options_init(&wanted);
-  wanted.topic = topic_.name.c_str();
-  wanted.partition = topic_.partitions == 1 ? 0 : MR_ALL_PARTITIONS;
-  wanted.ack = options_.ack == bench::Ack::memory ? MR_ACK_MEMORY : MR_ACK_DURABLE;
-  wanted.batch_bytes = options_.batch_bytes;
-  wanted.buffer_bytes = buffer_bytes;
-  auto producer = bench::open_producer(*client_, wanted);
+Result<void> NativeDriver::open_producer(std::uint64_t bytes) {
+  auto producer = bench::open_producer(*client_, topic_, options_.batch_bytes,
+                                       std::max(bytes, buffer_bytes_min));
   if (!producer) return producer.error();
   producer_.emplace(std::move(*producer));
   first_sequence_ = acknowledged_ = producer_->next_sequence();
@@ -83,16 +87,13 @@ Result<void> NativeDriver::subscribe() {
 }
 
 bool NativeDriver::offer(std::uint64_t number, std::span<const std::byte> payload) {
-  const std::int64_t sequence =
-      producer_->offer({reinterpret_cast<const char*>(payload.data()), payload.size()});
+  const std::int64_t sequence = producer_->offer(text_of(payload));
   if (sequence >= 0) {
     // Events tell numbers by the distance from the first.
     CHECK(sequence - first_sequence_ == static_cast<std::int64_t>(number));
     return true;
   }
-  const bool is_passing =
-      sequence == MR_BACK_PRESSURED || sequence == MR_NOT_CONNECTED || sequence == MR_NOT_READY;
-  if (!is_passing) refused_ = sequence;
+  if (!bench::is_passing(sequence)) refused_ = sequence;
   return false;
 }
 
@@ -102,15 +103,15 @@ Result<void> NativeDriver::poll(Events& events) {
       [&events](const RecordView& record) {
         const auto partition = static_cast<std::uint32_t>(
             reinterpret_cast<std::uintptr_t>(mr_subscription_context(record.raw().subscription)));
-        const std::string_view value = record.value();
-        events.delivered(partition, std::as_bytes(std::span(value.data(), value.size())));
+        events.delivered(partition, bytes_of(record.value()));
       },
       records_per_poll);
+  if (!producer_) return {};
   mr_acks acks{};
   if (const int moved = producer_->poll_acks(acks); moved < 0) {
     return status_error(topic_.name, moved);
   }
-  const std::int64_t level = options_.ack == bench::Ack::memory ? acks.memory : acks.durable;
+  const std::int64_t level = bench::level(options_.ack, acks);
   for (; acknowledged_ < level; ++acknowledged_) {
     events.acknowledged(static_cast<std::uint64_t>(acknowledged_ - first_sequence_));
   }

@@ -30,11 +30,12 @@ class NativeDriver final : public Driver {
   base::Result<void> poll(Events& events) override;
 
  private:
-  base::Result<void> open_producer();
+  base::Result<void> open_producer(std::uint64_t bytes);
   base::Result<void> subscribe();
 
   NativeOptions options_;
-  bench::TopicOptions topic_;  // its name is empty before it is there
+  bench::TopicOptions topic_;
+  bool made_topic_ = false;
   std::unique_ptr<Client> client_;
   std::optional<Producer> producer_;
   std::vector<Subscription> subscriptions_;

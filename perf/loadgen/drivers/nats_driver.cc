@@ -1,11 +1,11 @@
 #include "perf/loadgen/drivers/nats_driver.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <algorithm>
-#include <array>
-#include <charconv>
 #include <iterator>
+
+#include "perf/loadgen/drivers/bytes.h"
+#include "perf/loadgen/drivers/nats_message.h"
 
 namespace millrace::loadgen {
 
@@ -22,100 +22,63 @@ constexpr std::string_view connect_line =
     "\r\n";
 constexpr std::string_view control_status = "NATS/1.0 100";
 
-struct Message {
-  std::string_view subject;
-  std::string_view reply = {};
-  std::string_view headers = {};
-  std::string_view payload = {};
-};
-
 Error refused(std::string_view text) { return Error(ErrorCode::unavailable, "nats: {}", text); }
+
+Error unexpected(std::string_view subject) {
+  return Error(ErrorCode::corrupt, "nats: a message of subject '{}' came", subject);
+}
 
 Error not_nats() { return Error(ErrorCode::corrupt, "nats: what came does not read as NATS"); }
 
-template <typename Number>
-bool read_number(std::string_view digits, Number& number) {
-  const auto read = std::from_chars(digits.begin(), digits.end(), number);
-  return read.ec == std::errc() && read.ptr == digits.end();
-}
-
-// Partition or number: what follows the last dot.
-std::string_view tail_of(std::string_view subject) {
-  return subject.substr(subject.rfind('.') + 1);
-}
-
-// MSG subject id [reply] bytes, or HMSG subject id [reply] header-bytes all-bytes. Nothing yet:
-// not all of it is there.
-Result<std::optional<Message>> take_message(TcpStream& stream, std::string_view line,
-                                            std::size_t body_at) {
-  std::array<std::string_view, 6> words;
-  std::size_t count = 0;
-  for (std::size_t at = 0; at < line.size() && count < words.size();) {
-    const std::size_t end = std::min(line.find(' ', at), line.size());
-    if (end > at) words[count++] = line.substr(at, end - at);
-    at = end + 1;
-  }
-  const std::size_t numbers = words[0] == "HMSG" ? 2 : 1;
-  std::size_t header_bytes = 0;
-  std::size_t bytes = 0;
-  if (count < 3 + numbers || !read_number(words[count - 1], bytes) ||
-      (numbers == 2 && !read_number(words[count - 2], header_bytes)) || header_bytes > bytes) {
-    return not_nats();
-  }
-  if (stream.in().size() < body_at + bytes + 2) return std::optional<Message>();
-  const std::string_view body = stream.in().substr(body_at, bytes);
-  stream.take(body_at + bytes + 2);
-  return std::optional<Message>(
-      Message{.subject = words[1],
-              .reply = count == 4 + numbers ? words[3] : std::string_view(),
-              .headers = body.substr(0, header_bytes),
-              .payload = body.substr(header_bytes)});
-}
-
 // The next message or PONG that came, past all else; answers PING. Its views hold until the stream
 // is pumped.
-Result<std::optional<Message>> next_message(TcpStream& stream) {
-  while (true) {
-    const std::string_view in = stream.in();
-    const std::size_t end = in.find("\r\n");
-    if (end == std::string_view::npos) return std::optional<Message>();
-    const std::string_view line = in.substr(0, end);
-    if (line.starts_with("MSG ") || line.starts_with("HMSG ")) {
-      return take_message(stream, line, end + 2);
+Result<std::optional<NatsMessage>> next_message(TcpStream& stream) {
+  NatsMessage message;
+  std::int64_t bytes = 0;
+  while ((bytes = read_nats(stream.in(), message)) > 0) {
+    stream.take(static_cast<std::size_t>(bytes));
+    switch (message.verb) {
+      case NatsVerb::error:
+        return refused(message.line);
+      case NatsVerb::ping:
+        stream.out().append("PONG\r\n");
+        break;
+      case NatsVerb::pong:
+      case NatsVerb::message:
+        return std::optional<NatsMessage>(message);
+      case NatsVerb::info:
+      case NatsVerb::ok:
+        break;
     }
-    if (line.starts_with("-ERR")) return refused(line);
-    stream.take(end + 2);
-    if (line == "PING") stream.out().append("PONG\r\n");
-    if (line == "PONG") return std::optional<Message>(Message{.subject = line});
   }
+  if (bytes < 0) return not_nats();
+  return std::optional<NatsMessage>();
 }
 
-// Takes messages until one has this subject: an answer, or PONG.
-Result<void> wait_for(TcpStream& stream, std::string_view subject, std::string& payload) {
-  Result<void> outcome;
+// Takes messages until one has this subject; its payload. No subject: until PONG.
+Result<std::string> wait_for(TcpStream& stream, std::string_view subject) {
+  Result<std::string> payload(std::string{});
   const auto is_done = [&] {
     while (true) {
       const auto message = next_message(stream);
-      if (!message) {
-        outcome = message.error();
-        return true;
-      }
+      if (!message) payload = message.error();
+      if (!message) return true;
       if (!*message) return false;
       if ((*message)->subject != subject) continue;
-      payload = (*message)->payload;
+      payload = std::string((*message)->payload);
       return true;
     }
   };
-  if (auto waited = stream.wait_until(is_done, subject); !waited) return waited;
-  return outcome;
+  const std::string_view what = subject.empty() ? "PONG" : subject;
+  if (auto waited = stream.wait_until(is_done, what); !waited) return waited.error();
+  return payload;
 }
 
 Result<TcpStream> connect(const std::string& address) {
   auto stream = TcpStream::connect(address);
   if (!stream) return stream;
   stream->out().append(connect_line).append("PING\r\n");
-  std::string none;
-  if (auto answered = wait_for(*stream, "PONG", none); !answered) return answered.error();
+  if (auto answered = wait_for(*stream, ""); !answered) return answered.error();
   return stream;
 }
 
@@ -133,12 +96,13 @@ Result<void> NatsDriver::prepare(const Workload& workload) {
         "nats: core answers for nothing that is published, so it cannot be measured alone");
   }
   workload_ = workload;
-  answers_ = fmt::format("_INBOX.{}.answer.", workload.topic);
-  delivery_ = fmt::format("_INBOX.{}.delivery", workload.topic);
+  answers_ = fmt::format("_INBOX.{}-{}.answer.", workload.topic, workload.member);
+  delivery_ = fmt::format("_INBOX.{}-{}.delivery", workload.topic, workload.member);
   auto writer = connect(address_);
   if (!writer) return writer.error();
   writer_.emplace(std::move(*writer));
   if (kind_ == NatsKind::jetstream) {
+    fmt::format_to(std::back_inserter(writer_->out()), "SUB {}* 1\r\n", answers_);
     if (auto created = create_stream(); !created) return created;
   }
   if (!workload.consumes) return {};
@@ -148,7 +112,7 @@ Result<void> NatsDriver::prepare(const Workload& workload) {
 }
 
 Result<void> NatsDriver::create_stream() {
-  fmt::format_to(std::back_inserter(writer_->out()), "SUB {}* 1\r\n", answers_);
+  if (!workload_.makes_topic) return {};
   const std::string subject = "$JS.API.STREAM.CREATE." + workload_.topic;
   const std::string settings = fmt::format(
       R"({{"name":"{0}","subjects":["{0}.*"],"storage":"file","retention":"limits",)"
@@ -166,8 +130,8 @@ Result<void> NatsDriver::subscribe() {
   const std::string subject =
       kind_ == NatsKind::core ? fmt::format("{}.*", workload_.topic) : delivery_;
   fmt::format_to(std::back_inserter(reader_->out()), "SUB {} 1\r\nPING\r\n", subject);
-  std::string none;
-  return wait_for(*reader_, "PONG", none);
+  if (auto answered = wait_for(*reader_, ""); !answered) return answered.error();
+  return {};
 }
 
 Result<void> NatsDriver::create_consumer() {
@@ -185,10 +149,10 @@ Result<void> NatsDriver::request(std::string_view subject, std::string_view body
   std::string& out = writer_->out();
   out.append("PUB ").append(subject).append(" ").append(answer).append(" ");
   out.append(std::to_string(body.size())).append("\r\n").append(body).append("\r\n");
-  std::string payload;
-  if (auto answered = wait_for(*writer_, answer, payload); !answered) return answered;
-  if (payload.empty()) return refused("JetStream is not enabled");
-  if (payload.find(R"("error":)") != std::string::npos) return refused(payload);
+  const auto payload = wait_for(*writer_, answer);
+  if (!payload) return payload.error();
+  if (payload->empty()) return refused("JetStream is not enabled");
+  if (payload->find(R"("error":)") != std::string::npos) return refused(*payload);
   return {};
 }
 
@@ -203,8 +167,7 @@ bool NatsDriver::offer(std::uint64_t number, std::span<const std::byte> payload)
                    payload.size());
     ++unanswered_;
   }
-  writer_->out().append(reinterpret_cast<const char*>(payload.data()), payload.size());
-  writer_->out().append("\r\n");
+  writer_->out().append(text_of(payload)).append("\r\n");
   return true;
 }
 
@@ -221,12 +184,13 @@ Result<void> NatsDriver::take_answers(Events& events) {
     if (!message) return message.error();
     if (!*message) return {};
     const std::string_view payload = (*message)->payload;
-    std::uint64_t number = 0;
     if (payload.empty()) return refused("no stream takes what is published");
     if (payload.find(R"("error":)") != std::string_view::npos) return refused(payload);
-    if (!read_number(tail_of((*message)->subject), number)) return not_nats();
+    const std::string_view subject = (*message)->subject;
+    const auto number = read_number<std::uint64_t>(subject.substr(subject.rfind('.') + 1));
+    if (!number || unanswered_ == 0) return unexpected(subject);
     --unanswered_;
-    events.acknowledged(number);
+    events.acknowledged(*number);
   }
 }
 
@@ -240,9 +204,9 @@ Result<void> NatsDriver::take_messages(Events& events) {
       if (!reply.empty()) reader_->out().append("PUB ").append(reply).append(" 0\r\n\r\n");
       continue;
     }
-    std::uint32_t partition = 0;
-    if (!read_number(tail_of((*message)->subject), partition)) return not_nats();
-    events.delivered(partition, std::as_bytes(std::span((*message)->payload)));
+    const auto partition = partition_of((*message)->subject, '.', workload_.partitions);
+    if (!partition) return unexpected((*message)->subject);
+    events.delivered(*partition, bytes_of((*message)->payload));
   }
 }
 

@@ -1,12 +1,11 @@
 #include "perf/loadgen/drivers/nsq_driver.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include <array>
 #include <iterator>
-#include <utility>
 
-#include "dataplane/base/wire.h"
+#include "perf/loadgen/drivers/bytes.h"
+#include "perf/loadgen/drivers/nsq_frame.h"
 
 namespace millrace::loadgen {
 
@@ -20,50 +19,38 @@ constexpr std::string_view magic = "  V2";
 constexpr int messages_in_flight_max = 2500;  // the most that nsqd grants by default
 constexpr std::string_view unbuffered = R"({"output_buffer_size":-1,"output_buffer_timeout":-1})";
 
-enum class FrameType : std::uint32_t { response, error, message };
-
-struct Frame {
-  FrameType type;
-  std::string_view data;
-};
-
-// Of a message: its time and attempts, then its id, then its body.
-constexpr std::size_t id_at = 10;
-constexpr std::size_t body_at = 26;
-
 Error refused(std::string_view text) { return Error(ErrorCode::unavailable, "nsq: {}", text); }
 
-std::uint32_t read_u32(std::string_view bytes, std::size_t at) {
-  return base::load_be<std::uint32_t>(reinterpret_cast<const std::byte*>(bytes.data() + at));
+Error unexpected(const NsqFrame& frame) {
+  if (frame.type == NsqFrameType::response) return refused(frame.data);
+  return Error(ErrorCode::corrupt, "nsq: a message came where an answer was due");
 }
 
 // A length, and what is that long.
 void write_body(std::string& out, std::string_view body) {
-  std::array<std::byte, 4> length{};
-  base::store_be(length.data(), static_cast<std::uint32_t>(body.size()));
-  out.append(reinterpret_cast<const char*>(length.data()), length.size()).append(body);
+  append_be(out, static_cast<std::uint32_t>(body.size()));
+  out.append(body);
 }
 
 // The next frame that came, past heartbeats, which it answers. Its data holds until the stream is
 // pumped.
-Result<std::optional<Frame>> next_frame(TcpStream& stream) {
-  while (true) {
-    const std::string_view in = stream.in();
-    if (in.size() < 8) return std::optional<Frame>();
-    const std::uint32_t bytes = read_u32(in, 0);
-    if (bytes < 4) return Error(ErrorCode::corrupt, "nsq: a frame of {} bytes", bytes);
-    if (in.size() - 4 < bytes) return std::optional<Frame>();
-    const Frame frame{.type = FrameType{read_u32(in, 4)}, .data = in.substr(8, bytes - 4)};
-    stream.take(4 + bytes);
-    if (frame.type == FrameType::error) return refused(frame.data);
-    if (frame.type == FrameType::message && frame.data.size() < body_at) {
-      return Error(ErrorCode::corrupt, "nsq: a message of {} bytes", frame.data.size());
-    }
-    if (frame.type != FrameType::response || frame.data != "_heartbeat_") {
-      return std::optional<Frame>(frame);
+Result<std::optional<NsqFrame>> next_frame(TcpStream& stream) {
+  NsqFrame frame;
+  std::int64_t bytes = 0;
+  while ((bytes = read_nsq(stream.in(), frame)) > 0) {
+    stream.take(static_cast<std::size_t>(bytes));
+    if (frame.type == NsqFrameType::error) return refused(frame.data);
+    if (frame.type != NsqFrameType::response || frame.data != "_heartbeat_") {
+      return std::optional<NsqFrame>(frame);
     }
     stream.out().append("NOP\n");
   }
+  if (bytes < 0) return Error(ErrorCode::corrupt, "nsq: what came does not read as NSQ");
+  return std::optional<NsqFrame>();
+}
+
+bool is_ok(const NsqFrame& frame) {
+  return frame.type == NsqFrameType::response && frame.data == "OK";
 }
 
 Result<void> wait_for_ok(TcpStream& stream, std::string_view what) {
@@ -71,6 +58,7 @@ Result<void> wait_for_ok(TcpStream& stream, std::string_view what) {
   const auto is_done = [&] {
     const auto frame = next_frame(stream);
     if (!frame) outcome = frame.error();
+    if (frame && *frame && !is_ok(**frame)) outcome = unexpected(**frame);
     return !frame || *frame;
   };
   if (auto waited = stream.wait_until(is_done, what); !waited) return waited;
@@ -117,7 +105,7 @@ bool NsqDriver::offer(std::uint64_t number, std::span<const std::byte> payload) 
   if (writer_->is_full()) return false;
   fmt::format_to(std::back_inserter(writer_->out()), "PUB {}\n",
                  topic(number % workload_.partitions));
-  write_body(writer_->out(), {reinterpret_cast<const char*>(payload.data()), payload.size()});
+  write_body(writer_->out(), text_of(payload));
   return true;
 }
 
@@ -136,7 +124,7 @@ Result<void> NsqDriver::take_answers(Events& events) {
     const auto frame = next_frame(*writer_);
     if (!frame) return frame.error();
     if (!*frame) return {};
-    if ((*frame)->data != "OK") return refused((*frame)->data);
+    if (!is_ok(**frame)) return unexpected(**frame);
     events.acknowledged(answered_++);
   }
 }
@@ -147,10 +135,9 @@ Result<void> NsqDriver::take_messages(std::uint32_t partition, Events& events) {
     const auto frame = next_frame(reader);
     if (!frame) return frame.error();
     if (!*frame) return {};
-    const std::string_view data = (*frame)->data;
-    if ((*frame)->type != FrameType::message) return refused(data);
-    events.delivered(partition, std::as_bytes(std::span(data.substr(body_at))));
-    reader.out().append("FIN ").append(data.substr(id_at, body_at - id_at)).append("\n");
+    if ((*frame)->type != NsqFrameType::message) return unexpected(**frame);
+    events.delivered(partition, bytes_of((*frame)->data));
+    reader.out().append("FIN ").append((*frame)->id).append("\n");
   }
 }
 

@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <optional>
+
+#include "perf/loadgen/drivers/bytes.h"
 
 namespace millrace::loadgen {
 
@@ -32,35 +33,31 @@ std::string_view text_of(amqp_bytes_t bytes) {
   return {static_cast<const char*>(bytes.bytes), bytes.len};
 }
 
-amqp_bytes_t bytes_of(const std::string& text) {
+amqp_bytes_t amqp_bytes_of(const std::string& text) {
   return {text.size(), const_cast<char*>(text.data())};
 }
 
-void append_number(std::string& out, std::uint64_t number, int bytes) {
-  while (bytes-- > 0) out.push_back(static_cast<char>(number >> (8 * bytes)));
-}
-
 void append_frame_head(std::string& out, std::uint8_t type, std::size_t bytes) {
-  append_number(out, type, 1);
-  append_number(out, channel, 2);
-  append_number(out, bytes, 4);
+  append_be(out, type);
+  append_be(out, channel);
+  append_be(out, static_cast<std::uint32_t>(bytes));
 }
 
 // basic.publish to the default exchange, and the head of a message of so many bytes.
 std::string publish_frames(const std::string& queue, std::size_t bytes, bool is_persistent) {
   std::string method;
-  append_number(method, AMQP_BASIC_PUBLISH_METHOD, 4);
-  append_number(method, 0, 2);  // ticket
-  append_number(method, 0, 1);  // exchange
-  append_number(method, queue.size(), 1);
+  append_be<std::uint32_t>(method, AMQP_BASIC_PUBLISH_METHOD);
+  append_be<std::uint16_t>(method, 0);  // ticket
+  append_be<std::uint8_t>(method, 0);   // exchange
+  append_be(method, static_cast<std::uint8_t>(queue.size()));
   method += queue;
-  append_number(method, 1, 1);  // mandatory
+  append_be<std::uint8_t>(method, 1);  // mandatory
   std::string header;
-  append_number(header, AMQP_BASIC_CLASS, 2);
-  append_number(header, 0, 2);  // weight
-  append_number(header, bytes, 8);
-  append_number(header, AMQP_BASIC_DELIVERY_MODE_FLAG, 2);
-  append_number(header, is_persistent ? 2 : 1, 1);
+  append_be<std::uint16_t>(header, AMQP_BASIC_CLASS);
+  append_be<std::uint16_t>(header, 0);  // weight
+  append_be<std::uint64_t>(header, bytes);
+  append_be<std::uint16_t>(header, AMQP_BASIC_DELIVERY_MODE_FLAG);
+  append_be<std::uint8_t>(header, is_persistent ? 2 : 1);
   std::string out;
   append_frame_head(out, AMQP_FRAME_METHOD, method.size());
   out += method + frame_end;
@@ -107,16 +104,13 @@ std::optional<Error> problem(const amqp_method_t& method) {
 
 Result<AmqpConnection> connect(const std::string& address) {
   const std::size_t colon = address.rfind(':');
-  int port = 0;
-  if (colon != std::string::npos) {
-    std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
-  }
-  if (port == 0) {
+  const auto port = read_number<std::uint16_t>(std::string_view(address).substr(colon + 1));
+  if (colon == std::string::npos || !port) {
     return Error(ErrorCode::invalid_argument, "rabbitmq: address {} is not HOST:PORT", address);
   }
   AmqpConnection connection(amqp_new_connection());
   amqp_socket_t* const socket = amqp_tcp_socket_new(connection.get());
-  const int opened = amqp_socket_open(socket, address.substr(0, colon).c_str(), port);
+  const int opened = amqp_socket_open(socket, address.substr(0, colon).c_str(), *port);
   if (opened != AMQP_STATUS_OK) return refused(amqp_error_string2(opened));
   if (auto error = problem(amqp_login(connection.get(), "/", 0, AMQP_DEFAULT_FRAME_SIZE, 0,
                                       AMQP_SASL_METHOD_PLAIN, "guest", "guest"))) {
@@ -149,8 +143,8 @@ RabbitMqDriver::~RabbitMqDriver() {
   consumer_.reset();
   const auto connection = connect(options_.address);
   if (!connection) return;
-  for (std::size_t i = 0; i < publish_frames_.size(); ++i) {
-    amqp_queue_delete(connection->get(), channel, bytes_of(queue(i)), 0, 0);
+  for (std::size_t i = 0; workload_.makes_topic && i < publish_frames_.size(); ++i) {
+    amqp_queue_delete(connection->get(), channel, amqp_bytes_of(queue(i)), 0, 0);
   }
   amqp_connection_close(connection->get(), AMQP_REPLY_SUCCESS);
 }
@@ -171,11 +165,11 @@ Result<void> RabbitMqDriver::declare_queues() {
   std::array<amqp_table_entry_t, 1> entries{};
   entries[0].key = amqp_cstring_bytes("x-queue-type");
   entries[0].value.kind = AMQP_FIELD_KIND_UTF8;
-  entries[0].value.value.bytes = bytes_of(options_.queue_type);
+  entries[0].value.value.bytes = amqp_bytes_of(options_.queue_type);
   const amqp_table_t arguments{.num_entries = entries.size(), .entries = entries.data()};
   for (std::size_t i = 0; i < workload_.partitions; ++i) {
     const std::string name = queue(i);
-    amqp_queue_declare(publisher_.get(), channel, bytes_of(name), 0, 1, 0, 0, arguments);
+    amqp_queue_declare(publisher_.get(), channel, amqp_bytes_of(name), 0, 1, 0, 0, arguments);
     if (auto error = problem(amqp_get_rpc_reply(publisher_.get()))) return *error;
     publish_frames_.push_back(
         publish_frames(name, workload_.payload_bytes, options_.is_persistent));
@@ -191,8 +185,8 @@ Result<void> RabbitMqDriver::consume() {
   amqp_basic_qos(consumer_.get(), channel, 0, prefetch, 0);
   if (auto error = problem(amqp_get_rpc_reply(consumer_.get()))) return *error;
   for (std::size_t i = 0; i < workload_.partitions; ++i) {
-    amqp_basic_consume(consumer_.get(), channel, bytes_of(queue(i)), bytes_of(std::to_string(i)), 0,
-                       0, 0, amqp_empty_table);
+    amqp_basic_consume(consumer_.get(), channel, amqp_bytes_of(queue(i)),
+                       amqp_bytes_of(std::to_string(i)), 0, 0, 0, amqp_empty_table);
     if (auto error = problem(amqp_get_rpc_reply(consumer_.get()))) return *error;
   }
   return {};
@@ -210,7 +204,7 @@ bool RabbitMqDriver::offer(std::uint64_t number, std::span<const std::byte> payl
   while (!payload.empty()) {
     const auto part = payload.first(std::min(payload.size(), body_bytes_max));
     append_frame_head(out_, AMQP_FRAME_BODY, part.size());
-    out_.append(reinterpret_cast<const char*>(part.data()), part.size());
+    out_.append(text_of(part));
     out_ += frame_end;
     payload = payload.subspan(part.size());
   }
@@ -287,8 +281,7 @@ Result<void> RabbitMqDriver::take_frame(const amqp_frame_t& frame, Events& event
       if (auto error = problem(frame.payload.method)) return *error;
       if (frame.payload.method.id != AMQP_BASIC_DELIVER_METHOD) return {};
       const auto* deliver = static_cast<const amqp_basic_deliver_t*>(frame.payload.method.decoded);
-      const std::string_view digits = text_of(deliver->consumer_tag);
-      std::from_chars(digits.begin(), digits.end(), arriving_.source);
+      arriving_.source = read_number<std::uint32_t>(text_of(deliver->consumer_tag)).value_or(0);
       arriving_.tag = deliver->delivery_tag;
       return {};
     }
@@ -297,8 +290,7 @@ Result<void> RabbitMqDriver::take_frame(const amqp_frame_t& frame, Events& event
       arriving_.payload.clear();
       return {};
     case AMQP_FRAME_BODY: {
-      const std::string_view part = text_of(frame.payload.body_fragment);
-      const auto bytes = std::as_bytes(std::span(part.data(), part.size()));
+      const auto bytes = bytes_of(text_of(frame.payload.body_fragment));
       arriving_.payload.insert(arriving_.payload.end(), bytes.begin(), bytes.end());
       if (arriving_.payload.size() < arriving_.bytes) return {};
       taken_ = arriving_.tag;

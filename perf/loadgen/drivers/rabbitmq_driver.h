@@ -35,6 +35,7 @@ class RabbitMqDriver final : public Driver {
   base::Result<void> prepare(const Workload& workload) override;
   bool offer(std::uint64_t number, std::span<const std::byte> payload) override;
   base::Result<void> poll(Events& events) override;
+  bool is_queue() const override { return true; }
 
  private:
   // A message on its way in: its frames come one by one.

@@ -1,10 +1,11 @@
 #include "perf/loadgen/drivers/redis_driver.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+
+#include "perf/loadgen/drivers/bytes.h"
 
 namespace millrace::loadgen {
 
@@ -16,15 +17,11 @@ namespace {
 
 constexpr std::string_view messages_per_read = "256";
 
-std::string_view text_of(std::span<const std::byte> payload) {
-  return {reinterpret_cast<const char*>(payload.data()), payload.size()};
-}
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 Error refused(std::string_view text) { return Error(ErrorCode::unavailable, "redis: {}", text); }
+
+Error unexpected() {
+  return Error(ErrorCode::corrupt, "redis: an answer came that is not one to what was asked");
+}
 
 Error not_resp() { return Error(ErrorCode::corrupt, "redis: what came does not read as RESP"); }
 
@@ -53,13 +50,20 @@ Result<void> RedisDriver::subscribe() {
     write_resp(reader_->out(), std::array<std::string_view, 2>{"SUBSCRIBE", key});
   }
   std::size_t subscribed = 0;
+  Result<void> outcome;
   const auto is_done = [&] {
-    for (std::int64_t bytes = 0; (bytes = read_resp(reader_->in(), nodes_)) > 0; ++subscribed) {
+    for (; subscribed < keys_.size(); ++subscribed) {
+      const std::int64_t bytes = read_resp(reader_->in(), nodes_);
+      if (bytes == 0) return false;
+      if (bytes < 0) outcome = not_resp();
+      if (bytes > 0 && nodes_[0].type == '-') outcome = refused(nodes_[0].text);
+      if (!outcome) return true;
       reader_->take(static_cast<std::size_t>(bytes));
     }
-    return subscribed == keys_.size();
+    return true;
   };
-  return reader_->wait_until(is_done, "an answer to SUBSCRIBE");
+  if (auto waited = reader_->wait_until(is_done, "an answer to SUBSCRIBE"); !waited) return waited;
+  return outcome;
 }
 
 // For what is there, or what comes next.
@@ -118,18 +122,7 @@ Result<void> RedisDriver::take_messages(Events& events) {
   std::int64_t bytes = 0;
   while ((bytes = read_resp(reader_->in(), nodes_)) > 0) {
     if (nodes_[0].type == '-') return refused(nodes_[0].text);
-    switch (kind_) {
-      case RedisKind::list:
-        take_list(events);
-        break;
-      case RedisKind::stream:
-        take_streams(events);
-        break;
-      case RedisKind::channel:
-        // message, its channel, its payload
-        events.delivered(source_of(nodes_[2].text), bytes_of(nodes_[3].text));
-        break;
-    }
+    if (!take_reply(events)) return unexpected();
     reader_->take(static_cast<std::size_t>(bytes));
     if (kind_ != RedisKind::channel) ask();
   }
@@ -137,34 +130,53 @@ Result<void> RedisDriver::take_messages(Events& events) {
   return reader_->pump();
 }
 
-// [key, [payload, payload ...]]
-void RedisDriver::take_list(Events& events) {
-  const std::uint32_t source = source_of(nodes_[1].text);
-  for (std::size_t i = 3; i < nodes_.size(); ++i) {
-    events.delivered(source, bytes_of(nodes_[i].text));
+bool RedisDriver::take_reply(Events& events) {
+  switch (kind_) {
+    case RedisKind::list:
+      return take_list(events);
+    case RedisKind::stream:
+      return take_streams(events);
+    case RedisKind::channel:
+      return take_publication(events);
   }
+  return false;
+}
+
+// [key, [payload, payload ...]]
+bool RedisDriver::take_list(Events& events) {
+  if (nodes_.size() < 3) return false;
+  const auto source = partition_of(nodes_[1].text, '-', workload_.partitions);
+  if (!source) return false;
+  for (std::size_t i = 3; i < nodes_.size(); ++i) {
+    events.delivered(*source, bytes_of(nodes_[i].text));
+  }
+  return true;
 }
 
 // [[key, [[id, ["m", payload]], ...]], ...]
-void RedisDriver::take_streams(Events& events) {
+bool RedisDriver::take_streams(Events& events) {
   std::size_t at = 1;
   for (std::int64_t streams = nodes_[0].count; streams > 0; --streams) {
-    const std::uint32_t source = source_of(nodes_[at + 1].text);
+    if (nodes_.size() - at < 3) return false;
+    const auto source = partition_of(nodes_[at + 1].text, '-', workload_.partitions);
     std::int64_t entries = nodes_[at + 2].count;
+    if (!source) return false;
     at += 3;
     for (; entries > 0; --entries, at += 5) {
-      if (entries == 1) last_ids_[source] = nodes_[at + 1].text;
-      events.delivered(source, bytes_of(nodes_[at + 4].text));
+      if (nodes_.size() - at < 5 || nodes_[at].type != '*') return false;
+      if (entries == 1) last_ids_[*source] = nodes_[at + 1].text;
+      events.delivered(*source, bytes_of(nodes_[at + 4].text));
     }
   }
+  return true;
 }
 
-// Each key is the topic, a hyphen and the partition.
-std::uint32_t RedisDriver::source_of(std::string_view key) const {
-  std::uint32_t source = 0;
-  const std::string_view digits = key.substr(key.rfind('-') + 1);
-  std::from_chars(digits.begin(), digits.end(), source);
-  return std::min(source, workload_.partitions - 1);
+// ["message", channel, payload]
+bool RedisDriver::take_publication(Events& events) {
+  if (nodes_.size() != 4) return false;
+  const auto source = partition_of(nodes_[2].text, '-', workload_.partitions);
+  if (source) events.delivered(*source, bytes_of(nodes_[3].text));
+  return source.has_value();
 }
 
 }  // namespace millrace::loadgen

@@ -24,15 +24,18 @@ class RedisDriver final : public Driver {
   base::Result<void> prepare(const Workload& workload) override;
   bool offer(std::uint64_t number, std::span<const std::byte> payload) override;
   base::Result<void> poll(Events& events) override;
+  bool is_queue() const override { return kind_ == RedisKind::list; }
 
  private:
   base::Result<void> subscribe();
   void ask();
   base::Result<void> take_answers(Events& events);
   base::Result<void> take_messages(Events& events);
-  void take_list(Events& events);
-  void take_streams(Events& events);
-  std::uint32_t source_of(std::string_view key) const;
+  // False: it is of another shape than the answers to what was asked.
+  bool take_reply(Events& events);
+  bool take_list(Events& events);
+  bool take_streams(Events& events);
+  bool take_publication(Events& events);
 
   std::string address_;
   RedisKind kind_;

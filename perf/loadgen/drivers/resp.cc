@@ -1,16 +1,16 @@
 #include "perf/loadgen/drivers/resp.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <charconv>
-#include <iterator>
+
+#include "perf/loadgen/drivers/bytes.h"
 
 namespace millrace::loadgen {
 
 namespace {
 
-constexpr std::int64_t elements_max = 1 << 20;  // of one array: more than any answer here has
+// More than any answer here has: of elements not yet read, and of all before the last of them.
+constexpr std::int64_t elements_max = 1 << 20;
+constexpr std::size_t reply_bytes_max = 1 << 30;
 
 }  // namespace
 
@@ -18,13 +18,17 @@ std::int64_t read_resp(std::string_view bytes, std::vector<RespNode>& nodes) {
   nodes.clear();
   std::size_t at = 0;
   for (std::int64_t left = 1; left != 0; --left) {
-    const std::size_t end = bytes.find("\r\n", at);
-    if (end == std::string_view::npos) return 0;
-    RespNode node{.type = bytes[at], .text = bytes.substr(at + 1, end - at - 1)};
-    at = end + 2;
+    if (at > reply_bytes_max) return -1;
+    const std::int64_t first_bytes = line_bytes(bytes.substr(at));
+    if (first_bytes <= 0) return first_bytes;
+    const std::string_view line = bytes.substr(at, static_cast<std::size_t>(first_bytes) - 2);
+    if (line.empty()) return -1;
+    RespNode node{.type = line[0], .text = line.substr(1)};
+    at += line.size() + 2;
     if (node.type != '+' && node.type != '-') {
-      const auto read = std::from_chars(node.text.begin(), node.text.end(), node.count);
-      if (read.ec != std::errc() || read.ptr != node.text.end()) return -1;
+      const auto count = read_number<std::int64_t>(node.text);
+      if (!count) return -1;
+      node.count = *count;
     }
     switch (node.type) {
       case '+':
@@ -32,15 +36,18 @@ std::int64_t read_resp(std::string_view bytes, std::vector<RespNode>& nodes) {
       case ':':
         break;
       case '*':
-        if (node.count > elements_max) return -1;
+        if (node.count < -1 || node.count > elements_max - left) return -1;
         left += std::max<std::int64_t>(node.count, 0);
         node.text = {};
         break;
       case '$': {
-        const auto count = static_cast<std::size_t>(std::max<std::int64_t>(node.count, 0));
-        if (node.count >= 0 && bytes.size() - at < count + 2) return 0;
-        node.text = bytes.substr(at, count);
-        if (node.count >= 0) at += count + 2;
+        node.text = {};
+        if (node.count == -1) break;
+        // Below -1 it is too large a number.
+        const std::int64_t end = counted_bytes(bytes, at, static_cast<std::uint64_t>(node.count));
+        if (end <= 0) return end;
+        node.text = bytes.substr(at, static_cast<std::size_t>(node.count));
+        at = static_cast<std::size_t>(end);
         break;
       }
       default:
@@ -52,9 +59,11 @@ std::int64_t read_resp(std::string_view bytes, std::vector<RespNode>& nodes) {
 }
 
 void write_resp(std::string& out, std::span<const std::string_view> words) {
-  auto to = std::back_inserter(out);
-  fmt::format_to(to, "*{}\r\n", words.size());
-  for (const std::string_view word : words) fmt::format_to(to, "${}\r\n{}\r\n", word.size(), word);
+  out.append("*").append(std::to_string(words.size())).append("\r\n");
+  for (const std::string_view word : words) {
+    out.append("$").append(std::to_string(word.size())).append("\r\n");
+    out.append(word).append("\r\n");
+  }
 }
 
 }  // namespace millrace::loadgen

@@ -36,6 +36,9 @@ void ZeroMqClose::operator()(void* socket) const {
 void ZeroMqEnd::operator()(void* context) const { zmq_ctx_term(context); }
 
 Result<void> ZeroMqDriver::prepare(const Workload& workload) {
+  if (workload.connections != 1 || workload.subscribers != 1) {
+    return Error(ErrorCode::invalid_argument, "zeromq: one socket of each kind is all there is");
+  }
   if (!workload.consumes) {
     return Error(ErrorCode::invalid_argument,
                  "zeromq: nothing answers for what is published, so it cannot be measured alone");

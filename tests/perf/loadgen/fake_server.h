@@ -5,8 +5,12 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <future>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +18,10 @@
 #include "perf/loadgen/drivers/driver.h"
 
 namespace millrace::loadgen {
+
+constexpr std::string_view payload = "sixteen bytes or";
+
+using Delivery = std::pair<std::uint32_t, std::string>;
 
 class SeenEvents final : public Events {
  public:
@@ -24,12 +32,24 @@ class SeenEvents final : public Events {
   }
 
   std::vector<std::uint64_t> acknowledged_numbers;
-  std::vector<std::pair<std::uint32_t, std::string>> deliveries;
+  std::vector<Delivery> deliveries;
 };
+
+// On a thread of its own, for the server that the driver waits for is in the test.
+inline std::future<base::Result<void>> prepare(Driver& driver, const Workload& workload) {
+  return std::async(std::launch::async, [&driver, workload] { return driver.prepare(workload); });
+}
+
+inline std::string error_of(std::future<base::Result<void>>& prepared) {
+  const base::Result<void> result = prepared.get();
+  return result ? "" : std::string(result.error().message());
+}
 
 class FakeServer {
  public:
   FakeServer() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    // What does not come is a failed test, not one that hangs.
+    set_wait(fd_);
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -50,7 +70,15 @@ class FakeServer {
   // The next of the driver's connections, in the order it made them.
   int accept() {
     connections_.push_back(::accept(fd_, nullptr, nullptr));
+    set_wait(connections_.back());
     return connections_.back();
+  }
+  // While the driver is being prepared: this is what it sends there next.
+  void expect(int connection, std::string_view wanted) {
+    std::string got(wanted.size(), '\0');
+    const ssize_t count = ::recv(connection, got.data(), got.size(), MSG_WAITALL);
+    got.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    EXPECT_EQ(got, wanted);
   }
   // Polls the driver until this is what it has sent there, and nothing else.
   void expect(Driver& driver, SeenEvents& seen, int connection, std::string_view wanted) {
@@ -67,6 +95,27 @@ class FakeServer {
     EXPECT_EQ(::send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(bytes.size()));
   }
+  // Each byte comes by itself.
+  void send_in_pieces(Driver& driver, SeenEvents& seen, int connection, std::string_view bytes) {
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      send(connection, bytes.substr(i, 1));
+      ASSERT_TRUE(driver.poll(seen));
+    }
+  }
+  // Polls the driver until it has told of so much.
+  void poll_until(Driver& driver, SeenEvents& seen, std::size_t acknowledged,
+                  std::size_t delivered) {
+    for (int i = 0; i < polls_max && (seen.acknowledged_numbers.size() < acknowledged ||
+                                      seen.deliveries.size() < delivered);
+         ++i) {
+      ASSERT_TRUE(driver.poll(seen));
+    }
+    EXPECT_EQ(seen.acknowledged_numbers.size(), acknowledged);
+    EXPECT_EQ(seen.deliveries.size(), delivered);
+  }
+  void hang_up() {
+    for (const int fd : connections_) ::shutdown(fd, SHUT_RDWR);
+  }
   // What the driver's poll fails with; empty when it does not.
   std::string error_of(Driver& driver, SeenEvents& seen) {
     for (int i = 0; i < polls_max; ++i) {
@@ -78,6 +127,11 @@ class FakeServer {
   }
 
  private:
+  static void set_wait(int fd) {
+    const timeval wait{.tv_sec = 20, .tv_usec = 0};
+    EXPECT_EQ(::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
+  }
+
   // Loopback is quick, but another process may have the processor.
   static constexpr int polls_max = 5'000'000;
 

@@ -35,6 +35,13 @@ TEST(Resp, what_is_no_reply_is_told) {
   EXPECT_EQ(read_resp(":1x\r\n", nodes), -1);
   EXPECT_EQ(read_resp("\r\n", nodes), -1);
   EXPECT_EQ(read_resp("*9223372036854775807\r\n", nodes), -1);
+  EXPECT_EQ(read_resp("$9223372036854775807\r\n", nodes), -1);
+  EXPECT_EQ(read_resp("$-2\r\n", nodes), -1);
+  EXPECT_EQ(read_resp("*-2\r\n", nodes), -1);
+  EXPECT_EQ(read_resp("$1\r\nabc", nodes), -1);
+  EXPECT_EQ(read_resp("+" + std::string(1 << 16, 'x'), nodes), -1);
+  EXPECT_EQ(read_resp("$536870912\r\n", nodes), 0);
+  EXPECT_EQ(read_resp("$536870913\r\n", nodes), -1);
 }
 
 TEST(Resp, a_command_counts_its_words_and_their_bytes) {

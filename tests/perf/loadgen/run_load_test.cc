@@ -36,19 +36,29 @@ class FakeSystem : public Driver {
       std::array<std::byte, stamp_bytes> payload{};
       write_stamp(message.stamp, payload);
       if (answers) events.acknowledged(message.number);
-      events.delivered(0, payload);
+      for (std::uint32_t i = 0; i < copies; ++i) events.delivered(i, payload);
+      if (copies == 0) events.delivered(message.number % 2, payload);
       if (message.number == repeated_number) events.delivered(0, payload);
+      if (message.number == swapped_number) std::swap(under_way_[0], under_way_[1]);
+      if (message.number != strangers_number) continue;
+      write_stamp({.number = 1'000'000, .due_ns = 0}, payload);
+      events.delivered(0, payload);
+      events.delivered(0, std::span(payload).first(stamp_bytes - 1));
     }
     return {};
   }
   bool acknowledges() const override { return answers; }
+  bool is_queue() const override { return copies == 0; }
 
   std::uint64_t takes_ns = 100 * us_ns;
   std::uint64_t stalls_from_ns = 0;
   std::uint64_t stalls_until_ns = 0;
   std::uint64_t lost_number = ~0ULL;
   std::uint64_t repeated_number = ~0ULL;
+  std::uint64_t swapped_number = ~0ULL;    // the two after it change places
+  std::uint64_t strangers_number = ~0ULL;  // after it come two that nobody sent
   bool answers = true;
+  std::uint32_t copies = 1;  // one to each subscriber; 0: to two subscribers of a queue in turn
 
  private:
   struct Message {
@@ -127,6 +137,16 @@ TEST_F(RunLoad, what_does_not_come_and_what_comes_twice_is_counted) {
   EXPECT_EQ(result.duplicated, 1U);
 }
 
+TEST_F(RunLoad, what_comes_out_of_order_and_what_is_not_of_this_run_is_counted) {
+  system.takes_ns = 1 * ms_ns;  // several are under way
+  system.swapped_number = 700;
+  system.strangers_number = 900;
+  const LoadResult result = run();
+  EXPECT_EQ(result.reordered, 1U);
+  EXPECT_EQ(result.foreign, 2U);
+  EXPECT_EQ(result.lost + result.duplicated, 0U);
+}
+
 TEST_F(RunLoad, a_system_that_does_not_answer_is_known_by_what_it_delivers) {
   system.answers = false;
   workload.rate = 0;
@@ -136,6 +156,59 @@ TEST_F(RunLoad, a_system_that_does_not_answer_is_known_by_what_it_delivers) {
   EXPECT_EQ(result.acknowledged_ns.count(), 0U);
   EXPECT_GT(result.delivered, 10'000U);
   EXPECT_EQ(result.lost, 0U);
+}
+
+TEST_F(RunLoad, each_subscriber_gets_all_and_a_message_counts_once) {
+  workload.subscribers = system.copies = 3;
+  const LoadResult result = run();
+  EXPECT_EQ(result.copies, 3U);
+  EXPECT_NEAR(static_cast<double>(result.delivered), 30'000, 9);
+  EXPECT_EQ(result.lost + result.duplicated + result.reordered, 0U);
+  system.copies = 2;  // one of them gets nothing
+  EXPECT_NEAR(static_cast<double>(run().lost), 11'000, 9);
+}
+
+TEST_F(RunLoad, subscribers_of_a_queue_share_what_there_is) {
+  workload.subscribers = 2;
+  system.copies = 0;
+  const LoadResult result = run();
+  EXPECT_EQ(result.copies, 1U);
+  EXPECT_NEAR(static_cast<double>(result.delivered), 10'000, 3);
+  EXPECT_EQ(result.lost + result.duplicated + result.reordered, 0U);
+}
+
+// A log: who comes later reads what is there.
+class LateReader : public Driver {
+ public:
+  explicit LateReader(std::uint64_t count) : count_(count) {}
+  base::Result<void> prepare(const Workload&) override { return {}; }
+  bool offer(std::uint64_t, std::span<const std::byte>) override { return false; }
+  base::Result<void> poll(Events& events) override {
+    std::array<std::byte, stamp_bytes> payload{};
+    write_stamp({.number = next_, .due_ns = 0}, payload);
+    if (next_++ < count_) events.delivered(0, payload);
+    return {};
+  }
+
+ private:
+  std::uint64_t count_;
+  std::uint64_t next_ = 0;
+};
+
+TEST_F(RunLoad, a_backlog_is_there_before_and_read_after) {
+  workload.backlog = 5'000;
+  const auto run_with = [&](std::uint64_t readable) {
+    return run_load(workload, system, clock,
+                    {.drain_ns = 100 * ms_ns, .make_reader = [readable] {
+                       return std::unique_ptr<Driver>(std::make_unique<LateReader>(readable));
+                     }});
+  };
+  const auto result = run_with(~0ULL);
+  ASSERT_TRUE(result);
+  EXPECT_GT(result->filled_ns, 0U);
+  EXPECT_EQ(result->read_back, 16'000U);  // the warm-up, too
+  EXPECT_EQ(result->delivered + result->delivered_ns.count(), 0U);
+  EXPECT_NEAR(static_cast<double>(result->acknowledged), 10'000, 3);
 }
 
 TEST_F(RunLoad, whoever_watches_may_end_it) {
