@@ -41,16 +41,18 @@ DRIVER = {
     "aeron.client.liveness.timeout": "3600s",
     "aeron.publication.unblock.timeout": "3601s",
 }
-# The driver's threads as one, the archive's as one that runs the driver's as well.
+# The driver's threads as one; the archive's as one that runs the driver's as well and sleeps when
+# idle, as it comes, since an archive does not outlive standing still.
 SHARED = {"aeron.threading.mode": "SHARED", "aeron.shared.idle.strategy": "yield"}
 INVOKED = {"aeron.threading.mode": "INVOKER", "aeron.archive.threading.mode": "SHARED",
-           "aeron.archive.idle.strategy": "yield",
+           "aeron.archive.idle.strategy": "backoff",
            "aeron.archive.control.channel.enabled": "false",
            "aeron.archive.control.response.channel": "aeron:ipc",
            "aeron.archive.replication.channel": "aeron:udp?endpoint=127.0.0.1:0",
            "aeron.archive.recording.events.enabled": "false"}
-STREAMS = (Load("IPC", "aeron-ipc", program=PROGRAM), Load("UDP", "aeron-udp", program=PROGRAM))
-RECORDED = (Load("archive", "aeron-archive", program=PROGRAM),)
+STREAMS = tuple(Load(kind, f"aeron-{kind.lower()}", program=PROGRAM, grows=())
+                for kind in ("IPC", "UDP"))
+RECORDED = (Load("archive", "aeron-archive", program=PROGRAM, grows=()),)
 
 
 def synced(level):
@@ -66,18 +68,16 @@ class RunningDriver(Running):
 
 class Aeron(Peer):
     name = "aeron"
-    spins = True
     wake_s = 1.5  # its sign of life is a second old at most
     setups = (
         Setup("recommended", NONE, STREAMS,
               "driver of one yielding thread: on two processors it bore more than three that spin",
-              SHARED),
+              SHARED, spins=True),
         Setup("archive", PAGE_CACHE, RECORDED,
-              "archive.file.sync.level=0, archive and driver of one yielding thread; subscribers "
-              "are live", synced("0")),
+              "archive.file.sync.level=0, archive and driver of one thread; subscribers are live", synced("0")),
         Setup("archive, flushed", DEVICE, RECORDED,
-              "archive.file.sync.level=2, archive and driver of one yielding thread; subscribers "
-              "are live and do not wait for the flush", synced("2")),
+              "archive.file.sync.level=2, archive and driver of one thread; subscribers are live "
+              "and do not wait for the flush", synced("2")),
     )
 
     def install(self):

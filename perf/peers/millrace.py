@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import peer
-from peer import DEVICE, MEMORY, Load, Peer, Running, Setup
+from peer import AXES, DEVICE, MEMORY, PARTITIONS, Load, Peer, Running, Setup
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MILLRACE_BUILD", os.path.join(ROOT, "build"))
@@ -23,13 +23,14 @@ def free_offset():
 
 class Millrace(Peer):
     name = "millrace"
-    spins = True
+    # memif has one client.
     setups = tuple(
-        Setup(path, DEVICE, (Load("durable", "native", {"ack": "durable"}),
-                             Load("memory", "native", {"ack": "memory"}, MEMORY)),
-              note, {"path": path})
-        for path, note in (("memif", "shared memory, a core of its own that never sleeps"),
-                           ("udp", "kernel UDP, a core of its own that never sleeps")))
+        Setup(path, DEVICE, (Load("durable", "native", {"ack": "durable"}, grows=axes),
+                             Load("memory", "native", {"ack": "memory"}, MEMORY, grows=axes)),
+              note, {"path": path}, spins=True)
+        for path, note, axes in (
+            ("memif", "shared memory, a core of its own that never sleeps", PARTITIONS),
+            ("udp", "kernel UDP, a core of its own that never sleeps", AXES)))
 
     def install(self):
         """It is built by whoever runs this."""
@@ -49,7 +50,7 @@ class Millrace(Peer):
         process, log = peer.spawn(
             [os.path.join(BUILD, "millrace"), "up", "--data", os.path.join(directory, "data"),
              "--port-offset", str(offset), "--port", port, "--profile", "dedicated", "--cores",
-             str(cores), "--journal-size", "2GiB"], directory)
+             str(cores), "--journal-size", "2GiB", "--max-sessions", "8192"], directory)
 
         def is_ready():
             asked = subprocess.run([os.path.join(BUILD, "millrace"), "wait", "--port-offset",

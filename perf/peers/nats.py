@@ -7,7 +7,7 @@ import os
 
 import golang
 import peer
-from peer import DEVICE, NONE, PAGE_CACHE, Load, Peer, Running, Setup
+from peer import DEVICE, NONE, PAGE_CACHE, WITHOUT_BACKLOG, Load, Peer, Running, Setup
 
 VERSION = "v2.11.17"
 JETSTREAM = Load("jetstream", "nats-jetstream")
@@ -16,7 +16,7 @@ JETSTREAM = Load("jetstream", "nats-jetstream")
 class Nats(Peer):
     name = "nats"
     setups = (
-        Setup("recommended", PAGE_CACHE, (Load("core", "nats", durability=NONE), JETSTREAM),
+        Setup("recommended", PAGE_CACHE, (Load("core", "nats", durability=NONE, grows=WITHOUT_BACKLOG), JETSTREAM),
               "sync_interval 2m, the default", {"sync_interval": "2m"}),
         Setup("flushed", DEVICE, (JETSTREAM,), "sync_interval always",
               {"sync_interval": "always"}),

@@ -28,6 +28,11 @@ PAGE_CACHE = "page cache"  # the kernel has it: it outlives the process, not the
 DEVICE = "device"  # it was flushed to the device: it outlives the host
 NONE = "none"  # there is no answer
 
+# What may be more than one, or than none.
+AXES = ("partitions", "subscribers", "connections", "backlog")
+WITHOUT_BACKLOG = AXES[:3]  # what is published and not taken is gone
+PARTITIONS = AXES[:1]
+
 
 @dataclasses.dataclass(frozen=True)
 class Load:
@@ -40,6 +45,7 @@ class Load:
     program: tuple = ()  # instead of the load generator, with the same flags and answer
     # The generator's one thread keeps to the first processor; not where its library has threads.
     pins_generator: bool = True
+    grows: tuple = AXES  # along which it can
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Setup:
     loads: tuple
     note: str = ""  # the settings that matter, in the peer's words
     options: dict = dataclasses.field(default_factory=dict)  # for start()
+    # While nobody asks anything of it: so it stands still when it is not its turn.
+    spins: bool = False
 
 
 class Running:
@@ -140,8 +148,7 @@ class Peer:
 
     name = ""
     setups = ()
-    spins = False  # while nobody asks anything of it: it stands still when it is not its turn
-    wake_s = 0.0  # from then until it can be asked again
+    wake_s = 0.0  # from its standing still until it can be asked again
 
     def install(self):
         """Puts the programs there; quick when they are."""

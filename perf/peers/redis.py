@@ -1,10 +1,10 @@
 """Redis: https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/"""
 
 import peer
-from peer import DEVICE, MEMORY, PAGE_CACHE, Load, Peer, Running, Setup
+from peer import DEVICE, MEMORY, PAGE_CACHE, WITHOUT_BACKLOG, Load, Peer, Running, Setup
 
 LOADS = (Load("list", "redis-list"), Load("stream", "redis-stream"),
-         Load("channel", "redis-channel", durability=MEMORY))
+         Load("channel", "redis-channel", durability=MEMORY, grows=WITHOUT_BACKLOG))
 
 
 class Redis(Peer):

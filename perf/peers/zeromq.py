@@ -7,8 +7,9 @@ from peer import NONE, Library, Load, Peer, Setup
 class ZeroMq(Peer):
     name = "zeromq"
     setups = (
-        Setup("recommended", NONE, (Load("push", "zeromq-push", pins_generator=False),
-                                    Load("publish", "zeromq-publish", pins_generator=False)),
+        Setup("recommended", NONE,
+              tuple(Load(kind, f"zeromq-{kind}", pins_generator=False, grows=())
+                    for kind in ("push", "publish")),
               "loopback TCP, one I/O thread, high-water marks of 10 000"),
     )
 

@@ -93,6 +93,37 @@ def ranges(rows, label, title):
     return svg(bottom + AXIS, parts, title)
 
 
+def legend(x, i, name, colour):
+    y = TOP + 14 + 17 * i
+    return [f'<rect x="{x}" y="{y - 9}" width="10" height="10" fill="{colour}"/>',
+            text(x + 16, y, name, kind="legend")]
+
+
+def lines(series, amounts, label, title):
+    """series: (name, {amount: value}): a line each over the amounts, values logarithmic."""
+    left, right, bottom = 70, WIDTH - 300, 300
+    height = max(bottom + AXIS, TOP + 14 + 17 * len(series))
+    vertical = LogScale([value for _, values in series for value in values.values()], bottom, TOP)
+    across = {amount: left + (right - left) * i / max(1, len(amounts) - 1)
+              for i, amount in enumerate(amounts)}
+    parts = []
+    for tick in vertical.ticks():
+        y = vertical.at(tick)
+        parts += [line(left, y, right, y, "grid"), text(left - 6, y + 4, label(tick), "end", "tick")]
+    for amount, x in across.items():
+        parts += [line(x, TOP, x, bottom, "grid"),
+                  text(x, bottom + 16, f"{amount:,}", "middle", "tick")]
+    for i, (name, values) in enumerate(series):
+        colour = COLOURS[i] if i < len(COLOURS) else "#999999"
+        places = [(across[amount], vertical.at(values[amount])) for amount in amounts
+                  if values.get(amount)]
+        joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+        parts += legend(right + 14, i, name, colour)
+    return svg(height, parts, title)
+
+
 def percentiles(curves, label, title):
     """curves: (name, [[value, count] ...] rising): latency by share of messages, both axes
     logarithmic; the first ones have colours."""
@@ -116,8 +147,6 @@ def percentiles(curves, label, title):
             reached += count
         parts.append(f'<polyline points="{" ".join(places)}" fill="none" stroke="{colour}" '
                      f'stroke-width="{2 if i < len(COLOURS) else 1}"/>')
-        y = TOP + 14 + 17 * i
-        if y < height:
-            parts += [f'<rect x="{right + 14}" y="{y - 9}" width="10" height="10" fill="{colour}"/>',
-                      text(right + 30, y, name, kind="legend")]
+        if TOP + 14 + 17 * i < height:
+            parts += legend(right + 14, i, name, colour)
     return svg(height, parts, title)

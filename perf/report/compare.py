@@ -27,6 +27,8 @@ import table  # noqa: E402
 def parse():
     parser = argparse.ArgumentParser(prog="./dev bench compare", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer workloads, shorter rounds")
+    parser.add_argument("--growth", action="store_true",
+                        help="what more partitions, subscribers, connections and backlog cost")
     parser.add_argument("--peers", help=f"of {', '.join(registry.names())} [all]")
     parser.add_argument("--workloads", help="only those whose name has this in it")
     parser.add_argument("--rounds", type=int, help="instead of the plan's")
@@ -56,7 +58,8 @@ def slowed_peers(words):
 
 
 def chosen_plan(asked):
-    plan = matrix.QUICK if asked.quick else matrix.FULL
+    plans = {False: (matrix.FULL, matrix.QUICK), True: (matrix.FULL_GROWTH, matrix.QUICK_GROWTH)}
+    plan = plans[asked.growth][asked.quick]
     plan = dataclasses.replace(plan, rounds=asked.rounds or plan.rounds,
                                measured_s=asked.seconds or plan.measured_s)
     if not asked.workloads:

@@ -12,14 +12,24 @@ class Workload:
     partitions: int = 1
     rate: int = 0  # messages a second; 0: closed loop
     window: int = 1024  # closed loop
+    subscribers: int = 1
+    connections: int = 1
+    backlog: int = 0
+    axis: str = ""  # of AXES in peers/peer.py, where it shows what growth costs
 
     def flags(self):
         loop = ["--rate", str(self.rate)] if self.rate else ["--window", str(self.window)]
-        return ["--size", str(self.payload_bytes), "--partitions", str(self.partitions), *loop]
+        flags = ["--size", str(self.payload_bytes), "--partitions", str(self.partitions), *loop]
+        for name, value, usual in (("subscribers", self.subscribers, 1),
+                                   ("connections", self.connections, 1),
+                                   ("backlog", self.backlog, 0)):
+            if value != usual:
+                flags += [f"--{name}", str(value)]
+        return flags
 
     @property
-    def is_open(self):
-        return self.rate != 0
+    def amount(self):
+        return getattr(self, self.axis) if self.axis else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,3 +61,26 @@ FULL = Plan(
           for rate in (1_000, 10_000, 100_000, 500_000, 1_000_000)) +
     (paced(100, 10_000, 100), paced(100, 10_000, 1000)),
     5, 1.0, 5.0, 30)
+
+
+def grown(axis, amount, rate):
+    pace = f"at {rate:,}/s" if rate else "as fast as it goes"
+    what = f"a backlog of {amount:,}" if axis == "backlog" else f"{axis}: {amount:,}"
+    return Workload(f"{what}, {pace}", 100, rate=rate, axis=axis, **{axis: amount})
+
+
+def growth(amounts, *times):
+    """Each axis alone, everything else one: how fast it goes, and how late at a rate that all
+    bear."""
+    return Plan(tuple(grown(axis, amount, rate) for axis, of_axis in amounts.items()
+                      for amount in of_axis
+                      for rate in (0, 200 if axis == "subscribers" else 5_000)), *times)
+
+
+QUICK_GROWTH = growth({"partitions": (1, 100, 1_000), "subscribers": (1, 10, 100),
+                       "connections": (1, 100, 1_000), "backlog": (0, 1_000_000)},
+                      1, 0.3, 1.0, 5)
+
+FULL_GROWTH = growth({"partitions": (1, 10, 100, 1_000, 10_000), "subscribers": (1, 10, 100, 1_000),
+                      "connections": (1, 10, 100, 1_000, 5_000),
+                      "backlog": (0, 1_000_000, 10_000_000, 100_000_000)}, 3, 1.0, 3.0, 60)

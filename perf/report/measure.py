@@ -17,6 +17,7 @@ BUILD = os.environ.get("MILLRACE_BUILD", os.path.join(ROOT, "build"))
 LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
 # Of one run of the generator, beyond what it measures: its drain, and making what it needs.
 EXTRA_WAIT_S = 90
+BACKLOG_PER_S = 5_000  # at least are written
 SETTLE_WAIT_S = 60
 SETTLED_BYTES = 1 << 20  # written in half a second
 FLOORS = ("ring", "memif", "udp", "disk")
@@ -64,7 +65,8 @@ def generate(load, address, settings, workload, plan):
         command += ["--set", f"{key}={value}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True,
-                              timeout=plan.warm_up_s + plan.measured_s + EXTRA_WAIT_S)
+                              timeout=plan.warm_up_s + plan.measured_s + plan.drain_s +
+                              EXTRA_WAIT_S + workload.backlog / BACKLOG_PER_S)
     except subprocess.TimeoutExpired:
         return {"error": "it did not end"}
     if done.returncode != 0:
@@ -99,6 +101,32 @@ class Brake:
             self.running.resume()
 
 
+class Memory:
+    """The most resident memory of a peer while it is measured."""
+
+    EVERY_S = 0.2
+
+    def __init__(self, running):
+        self.running = running
+        self.most = 0
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.work)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+    def work(self):
+        while True:
+            self.most = max(self.most, self.running.usage()["resident_bytes"])
+            if self.is_over.wait(self.EVERY_S):
+                return
+
+
 class Started:
     """A peer's setup that runs and stands still until it is its turn."""
 
@@ -123,14 +151,14 @@ class Started:
                 return
 
     def rest(self):
-        if self.peer.spins:
+        if self.setup.spins:
             self.running.pause()
 
     def measure(self, load, workload, plan):
         self.running.resume()
         time.sleep(self.peer.wake_s)
         before = self.running.usage()
-        with Brake(self.running, self.slowed):
+        with Brake(self.running, self.slowed), Memory(self.running) as memory:
             one = generate(load, self.running.address, {**load.settings, **self.running.settings},
                            workload, plan)
         after = self.running.usage()
@@ -140,7 +168,7 @@ class Started:
             one["messages"] = one["sent_per_s"] * seconds
             one["peer_cpu_s"] = after["cpu_s"] - before["cpu_s"]
             one["peer_written_bytes"] = after["written_bytes"] - before["written_bytes"]
-            one["peer_resident_bytes"] = after["resident_bytes"]
+            one["peer_resident_bytes"] = memory.most
         return one
 
 
@@ -202,18 +230,21 @@ def measure(chosen, plan, directory, seed, slowed):
 
 def take_turns(started, plan, order):
     found = {}
-    turns = [(one, load) for one in started for load in one.setup.loads]
-    bar = Bar(len(turns) * len(plan.workloads) * plan.rounds)
+    turns = {workload: [(one, load) for one in started for load in one.setup.loads
+                        if not workload.axis or workload.axis in load.grows]
+             for workload in plan.workloads}
+    bar = Bar(sum(map(len, turns.values())) * plan.rounds)
     for workload in plan.workloads:
         for _ in range(plan.rounds):
             # No peer always follows the same other one.
-            for one, load in order.sample(turns, len(turns)):
+            for one, load in order.sample(turns[workload], len(turns[workload])):
                 key = (one.peer.name, one.setup.name, load.name, workload.name)
                 cell = found.setdefault(key, {
                     "peer": key[0], "setup": key[1], "load": key[2], "workload": key[3],
                     "durability": load.durability or one.setup.durability,
                     "payload_bytes": workload.payload_bytes, "partitions": workload.partitions,
-                    "rate": workload.rate, "driver": load.driver, "rounds": []})
+                    "rate": workload.rate, "axis": workload.axis, "amount": workload.amount,
+                    "driver": load.driver, "rounds": []})
                 bar.step(f"{key[0]} {key[2]}, {key[1]}: {workload.name}")
                 cell["rounds"].append(one.measure(load, workload, plan))
     return list(found.values())

@@ -108,6 +108,26 @@ def section(results, workload):
     return "".join(parts)
 
 
+def growth_section(results, axis, amounts):
+    grown = read.grown(results, axis)
+    def series(of, read_value):
+        found = []
+        for label, pairs in grown.items():
+            values = {amount: read_value(pair[of]) for amount, pair in pairs.items()
+                      if pair[of] is not None and pair[of].rounds}
+            found.append((label, {amount: figure.median for amount, figure in values.items()
+                                  if figure is not None}))
+        return found
+    parts = [f"<h2>More {axis}</h2><p>{table.GROWTH}</p>"]
+    for title, of, read_value, label in (
+            ("Messages a second", 0, read.Cell.rate, table.rate_text),
+            ("p99 at a rate", 1, lambda cell: cell.latency("delivered", "p99") or
+             cell.latency("acknowledged", "p99"), table.ns_text),
+            ("Memory", 0, read.Cell.resident_bytes, table.bytes_text)):
+        parts += [f"<h3>{title}</h3>", charts.lines(series(of, read_value), amounts, label, title)]
+    return "".join(parts) + html_table(table.growth_table(results, axis, amounts))
+
+
 def items(lines):
     return "<ul>" + "".join(f"<li>{html.escape(one.removeprefix('- '))}</li>" for one in lines) + "</ul>"
 
@@ -115,7 +135,8 @@ def items(lines):
 def commands(results):
     found = dict.fromkeys(f"millrace-loadgen --driver {cell['driver']} --size {cell['payload_bytes']} "
                           f"--partitions {cell['partitions']} " +
-                          (f"--rate {cell['rate']}" if cell["rate"] else "")
+                          (f"--rate {cell['rate']} " if cell["rate"] else "") +
+                          (f"--{cell['axis']} {cell['amount']}" if cell["axis"] else "")
                           for cell in results["cells"])
     return "".join(f"<li><code>{html.escape(one.strip())}</code></li>" for one in found)
 
@@ -147,13 +168,15 @@ def html_changes(found):
 
 
 def render(results, found=None):
-    workloads = dict.fromkeys(cell["workload"] for cell in results["cells"])
+    plain, axes = read.workloads(results)
     floors = [f"{of}: {table.floor_text(floor)}" for of, floor in results["floors"].items()]
     slowed = [f"{name} was made to stand still for {share:.0%} of the time."
               for name, share in results["slowed"].items()]
     body = "".join((
         items(slowed) if slowed else "",
-        *(section(results, workload) for workload in workloads), html_changes(found),
+        *(section(results, workload) for workload in plain),
+        *(growth_section(results, axis, amounts) for axis, amounts in axes.items()),
+        html_changes(found),
         "<h2>What the machine itself can do</h2>", items(floors),
         "<h2>Setups</h2>", html_setups(results),
         "<h2>Conditions</h2>", items(table.conditions_lines(results)),

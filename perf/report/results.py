@@ -60,6 +60,14 @@ class Cell:
     def client_cpu_ns(self):
         return self.figure(lambda one: one["client_cpu_s"] * 1e9 / max(1, one["messages"]))
 
+    def resident_bytes(self):
+        """The most that the peer's processes had at a time."""
+        return self.figure(lambda one: one["peer_resident_bytes"])
+
+    def read_back(self):
+        """Messages a second in which a backlog was taken out."""
+        return self.figure(lambda one: (one["backlog"] or {}).get("read_per_s"))
+
     def reached_target(self):
         return all(one["reached_target"] for one in self.rounds)
 
@@ -87,6 +95,27 @@ def rate_of(one):
 
 def cells(results):
     return [Cell(data) for data in results["cells"]]
+
+
+def workloads(results):
+    """The names of those that do not grow along an axis, and of each axis its amounts."""
+    plain, axes = {}, {}
+    for cell in results["cells"]:
+        if cell["axis"]:
+            axes.setdefault(cell["axis"], {})[cell["amount"]] = None
+        else:
+            plain[cell["workload"]] = None
+    return list(plain), {axis: sorted(amounts) for axis, amounts in axes.items()}
+
+
+def grown(results, axis):
+    """By system's label and amount: the cell as fast as it goes, and the one at a rate."""
+    found = {}
+    for cell in cells(results):
+        if cell.data["axis"] == axis:
+            pair = found.setdefault(cell.label, {}).setdefault(cell.data["amount"], [None, None])
+            pair[cell.data["rate"] != 0] = cell
+    return found
 
 
 def client_limit(results, payload_bytes):

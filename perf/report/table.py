@@ -8,6 +8,10 @@ FAULTS = {"lost": "not delivered", "unacknowledged": "not answered", "duplicated
           "reordered": "out of order", "foreign": "of another run"}
 
 
+GROWTH = ("As fast as it goes; p50 / p99 at the same rate for all (delivered, of a backlog "
+          "answered); the most memory its processes had.")
+
+
 def rate_text(per_s):
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if per_s >= size:
@@ -75,6 +79,40 @@ def workload_table(results, workload):
     return lines
 
 
+def bytes_text(count):
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1024:.3g} KiB"
+
+
+def growth_text(axis, fast, paced):
+    """A system at one amount: rate, latency at a rate, memory."""
+    if fast is None or paced is None or not fast.rounds or not paced.rounds:
+        errors = [one.errors[0] for one in (fast, paced) if one is not None and one.errors]
+        return errors[0] if errors else "-"
+    # What is behind a backlog is not delivered while it is measured.
+    kind = "acknowledged" if axis == "backlog" or not any(paced.buckets("delivered")) else "delivered"
+    p50, p99 = (paced.latency(kind, one) for one in ("p50", "p99"))
+    parts = [rate_text(fast.rate().median)]
+    if p99 is not None:
+        parts.append(f"{ns_text(p50.median)} / {ns_text(p99.median)}")
+    parts.append(bytes_text(fast.resident_bytes().median))
+    if fast.read_back() is not None:
+        parts.append(f"taken out at {rate_text(fast.read_back().median)}")
+    faults = {**fast.faults(), **paced.faults()}
+    return "; ".join(parts + [f"{count:,} {FAULTS[name]}" for name, count in faults.items()])
+
+
+def growth_table(results, axis, amounts):
+    lines = [f"| system | {' | '.join(f'{amount:,}' for amount in amounts)} |",
+             "|" + "---|" * (1 + len(amounts))]
+    for label, pairs in read.grown(results, axis).items():
+        lines.append(f"| {label} | " + " | ".join(
+            growth_text(axis, *pairs.get(amount, (None, None))) for amount in amounts) + " |")
+    return lines
+
+
 def spread_short(figure):
     return "-" if figure is None else ns_text(figure.median)
 
@@ -100,8 +138,11 @@ def markdown(results):
     lines = ["# Millrace beside others", ""]
     lines += [f"**{name} was made to stand still for {share:.0%} of the time.**\n"
               for name, share in results["slowed"].items()]
-    for workload in dict.fromkeys(cell["workload"] for cell in results["cells"]):
+    plain, axes = read.workloads(results)
+    for workload in plain:
         lines += [*workload_table(results, workload), ""]
+    for axis, amounts in axes.items():
+        lines += [f"### More {axis}", "", GROWTH, "", *growth_table(results, axis, amounts), ""]
     lines += ["### Setups", ""]
     lines += [f"- {one['peer']}, {one['setup']}: {one['note']} ({one['durability']})"
               for one in results["setups"]]

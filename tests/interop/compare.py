@@ -29,13 +29,13 @@ def some_round(rate, p50_ns):
     return {"reached_target": True, "acknowledged_per_s": rate, "delivered_per_s": rate,
             "acknowledged": latency, "delivered": latency, "unacknowledged": 0, "lost": 0,
             "duplicated": 0, "reordered": 0, "foreign": 0, "client_cpu_s": 1.0,
-            "peer_cpu_s": 2.0, "messages": 1000}
+            "peer_cpu_s": 2.0, "messages": 1000, "peer_resident_bytes": 3 << 20, "backlog": None}
 
 
 def some_cell(peer, workload, rate, rounds):
     return {"peer": peer, "setup": "flushed", "load": "log", "workload": workload,
             "durability": "device", "payload_bytes": 100, "partitions": 1, "rate": rate,
-            "driver": "null", "rounds": rounds}
+            "axis": "", "amount": 0, "driver": "null", "rounds": rounds}
 
 
 def some_results(factor=1.0):
@@ -86,6 +86,31 @@ def a_change_counts_only_outside_the_noise(_):
     assert not slower["millrace", "fast", "p50"], slower
 
 
+def some_growth():
+    """Twice the subscribers, half the rate; one of the peers cannot."""
+    results = some_results()
+    for peer, base in (("millrace", 2e6), ("kafka", 1e5)):
+        for amount in (1, 10, 100):
+            for rate in (0, 5000):
+                rounds = [some_round(base / amount, 1000 * amount)]
+                if (peer, amount) == ("kafka", 100):
+                    rounds = [{"error": "too many"}]
+                cell = some_cell(peer, f"{amount} {rate}", rate, rounds)
+                results["cells"].append({**cell, "axis": "subscribers", "amount": amount})
+    return results
+
+
+@case
+def what_growth_costs_is_a_table_of_its_own(_):
+    text = table.markdown(some_growth())
+    assert "### More subscribers" in text and "### 10 0" not in text, text
+    lines = text[text.index("### More subscribers"):].split("\n")
+    assert "| system | 1 | 10 | 100 |" in lines, lines
+    assert ("| millrace log, flushed | 2 M/s; 1 us / 3 us; 3 MiB | 200 k/s; 10 us / 30 us; 3 MiB | "
+            "20 k/s; 100 us / 300 us; 3 MiB |") in lines, lines
+    assert any(line.endswith("| too many |") for line in lines), lines
+
+
 def pixels(path):
     """Rows of bytes of an 8-bit PNG, and the bytes of a pixel."""
     with open(path, "rb") as file:
@@ -127,7 +152,7 @@ def pixels(path):
 
 @case
 def the_page_needs_nothing_else_and_a_browser_shows_it(directory):
-    text = page.render(some_results(), read.changes(some_results(), some_results(2.0)))
+    text = page.render(some_growth(), read.changes(some_results(), some_results(2.0)))
     for word in ("<script", "http://", "https://", "@import", "url("):
         assert word not in text, word
     assert "&lt;1.0&gt;" in text
