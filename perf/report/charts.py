@@ -16,7 +16,7 @@ class LogScale:
     """Values onto pixels, from a power of ten to a power of ten."""
 
     def __init__(self, values, left, right):
-        values = [value for value in values if value > 0]
+        values = [value for value in values if value]
         self.low = math.floor(math.log10(min(values))) if values else 0
         self.high = max(self.low + 1, math.ceil(math.log10(max(values)))) if values else 1
         self.left, self.right = left, right
@@ -100,7 +100,7 @@ def legend(x, i, name, colour):
 
 
 def lines(series, amounts, label, title):
-    """series: (name, {amount: value}): a line each over the amounts, values logarithmic."""
+    """series: (name, {amount: value or None}): a line each over the amounts, values logarithmic."""
     left, right, bottom = 70, WIDTH - 300, 300
     height = max(bottom + AXIS, TOP + 14 + 17 * len(series))
     vertical = LogScale([value for _, values in series for value in values.values()], bottom, TOP)

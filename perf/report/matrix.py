@@ -79,7 +79,7 @@ def growth(amounts, *times):
 
 QUICK_GROWTH = growth({"partitions": (1, 100, 1_000), "subscribers": (1, 10, 100),
                        "connections": (1, 100, 1_000), "backlog": (0, 1_000_000)},
-                      1, 0.3, 1.0, 5)
+                      1, 1.0, 1.0, 5)
 
 FULL_GROWTH = growth({"partitions": (1, 10, 100, 1_000, 10_000), "subscribers": (1, 10, 100, 1_000),
                       "connections": (1, 10, 100, 1_000, 5_000),

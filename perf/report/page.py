@@ -108,6 +108,20 @@ def section(results, workload):
     return "".join(parts)
 
 
+def ladder_section(results):
+    """Rate against latency."""
+    parts = []
+    for (payload_bytes, partitions), ladder in read.ladders(results).items():
+        rates = sorted({rate for values in ladder.values() for rate in values})
+        title = f"{payload_bytes} B, {partitions} partitions: p99 by messages a second"
+        parts += [f"<h3>{title}</h3>",
+                  charts.lines(list(ladder.items()), rates, table.ns_text, title)]
+    if not parts:
+        return ""
+    return ("<h2>Rate against latency</h2><p>Producer to consumer; a line ends where the rate was "
+            f"not reached.</p>{''.join(parts)}")
+
+
 def growth_section(results, axis, amounts):
     grown = read.grown(results, axis)
     def series(of, read_value):
@@ -174,7 +188,7 @@ def render(results, found=None):
               for name, share in results["slowed"].items()]
     body = "".join((
         items(slowed) if slowed else "",
-        *(section(results, workload) for workload in plain),
+        *(section(results, workload) for workload in plain), ladder_section(results),
         *(growth_section(results, axis, amounts) for axis, amounts in axes.items()),
         html_changes(found),
         "<h2>What the machine itself can do</h2>", items(floors),

@@ -118,12 +118,51 @@ def grown(results, axis):
     return found
 
 
+def ladders(results):
+    """Of payload bytes and partitions that were measured at several rates: by label, the latency
+    at each that was reached."""
+    found = {}
+    for cell in cells(results):
+        data = cell.data
+        if data["axis"] or not data["rate"]:
+            continue
+        ladder = found.setdefault((data["payload_bytes"], data["partitions"]), {})
+        values = ladder.setdefault(cell.label, {})
+        figure = cell.latency("delivered", "p99")
+        values[data["rate"]] = (figure.median if figure is not None and cell.reached_target()
+                                else None)
+    return {key: ladder for key, ladder in found.items()
+            if len({rate for values in ladder.values() for rate in values}) > 1}
+
+
 def client_limit(results, payload_bytes):
     """The generator's own rate; None when it was not measured."""
     for data in results["limits"]:
         if data["payload_bytes"] == payload_bytes:
             return Cell(data).rate()
     return None
+
+
+def path_of(cell):
+    """What its messages go through: shared memory or a socket."""
+    return "memif" if "memif" in cell.data["setup"] or cell.data["load"] == "IPC" else "udp"
+
+
+def in_floors(results, cell, kind):
+    """(floor, how many times its p50) of a latency; None without one of them."""
+    is_flushed = kind == "acknowledged" and cell.data["durability"] == "device"
+    name = "disk" if is_flushed else path_of(cell)
+    figure = cell.latency(kind, "p50")
+    floor = results["floors"].get(name, {}).get("p50_ns")
+    return (name, figure.median / floor) if figure is not None and floor else None
+
+
+def share_of_device(results, cell):
+    """Bytes of payload a second, of those that the device takes; None where it need not."""
+    floor = results["floors"].get("disk", {}).get("bytes_per_s")
+    if cell.data["durability"] != "device" or cell.rate() is None or not floor:
+        return None
+    return cell.rate().median * cell.data["payload_bytes"] / floor
 
 
 def is_clients(cell, limit):

@@ -62,8 +62,12 @@ def workload_table(results, workload):
     is_open = found[0].data["rate"] != 0
     lines = [f"### {workload}", "",
              "| system | once answered it is in | rate | delivered p50 | p99 | p99.9 | answered p50 "
-             "| p99 | processor a message, theirs / the client's | remarks |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
+             "| p99 | in floors | processor a message, theirs / the client's | remarks |",
+             "|---|---|---|---|---|---|---|---|---|---|---|"]
+    if is_open:
+        lines += [f"| floor: {of} |  |  | {ns_text(floor['p50_ns'])} | {ns_text(floor['p99_ns'])} "
+                  f"| {ns_text(floor['p999_ns'])} |  |  | 1 |  |  |"
+                  for of, floor in results["floors"].items() if "p50_ns" in floor]
     for cell in ranked(found, is_open):
         lines.append("| " + " | ".join((
             cell.label, cell.data["durability"], spread(cell.rate(), rate_text),
@@ -72,6 +76,7 @@ def workload_table(results, workload):
             spread(cell.latency("delivered", "p999"), ns_text),
             spread(cell.latency("acknowledged", "p50"), ns_text),
             spread(cell.latency("acknowledged", "p99"), ns_text),
+            floors_text(results, cell, is_open),
             f"{spread_short(cell.cpu_ns())} / {spread_short(cell.client_cpu_ns())}",
             remarks(cell, limit))) + " |")
     if limit is not None:
@@ -113,6 +118,15 @@ def growth_table(results, axis, amounts):
     return lines
 
 
+def floors_text(results, cell, is_open):
+    """Latencies as multiples of what the machine itself takes; a rate as a share of the device's."""
+    if not is_open:
+        share = read.share_of_device(results, cell)
+        return "-" if share is None else f"{share:.2g} of the disk"
+    found = [read.in_floors(results, cell, kind) for kind in ("delivered", "acknowledged")]
+    return ", ".join(f"{times:.3g} {name}" for name, times in filter(None, found)) or "-"
+
+
 def spread_short(figure):
     return "-" if figure is None else ns_text(figure.median)
 
@@ -120,8 +134,8 @@ def spread_short(figure):
 def floor_text(floor):
     if "error" in floor:
         return floor["error"]
-    latency = floor.get("latency", floor)
-    return f"p50 {ns_text(latency['p50_ns'])}, p99 {ns_text(latency['p99_ns'])}"
+    rate = f", {floor['bytes_per_s'] / 1e9:.3g} GB/s" if floor.get("path") == "disk" else ""
+    return f"p50 {ns_text(floor['p50_ns'])}, p99 {ns_text(floor['p99_ns'])}{rate}"
 
 
 def conditions_lines(results):

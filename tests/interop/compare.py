@@ -48,7 +48,10 @@ def some_results(factor=1.0):
              "rounds": [some_round(2.2e6, 1)]}
     return {"conditions": {"date": "a day", "commit": "abc", "processor": "one", "processors": 2,
                            "mitigations": {}}, "plan": {"rounds": 3, "measured_s": 1.0},
-            "floors": {"ring": {"p50_ns": 200, "p99_ns": 250}}, "limits": [limit], "cells": cells,
+            "floors": {"ring": {"p50_ns": 200, "p99_ns": 250, "p999_ns": 300},
+                       "udp": {"p50_ns": 10_000, "p99_ns": 20_000, "p999_ns": 30_000},
+                       "disk": {"p50_ns": 100_000, "p99_ns": 200_000, "p999_ns": 300_000,
+                                "path": "disk", "bytes_per_s": 2e9}}, "limits": [limit], "cells": cells,
             "versions": {"kafka": "<1.0>"}, "setups": [], "absent": [], "slowed": {}}
 
 
@@ -62,6 +65,10 @@ def figures_are_medians_with_their_spread(_):
     lines = [line for line in table.markdown(some_results()).split("\n") if "millrace" in line]
     assert "| 2 M/s (1.8 M/s to 2.2 M/s) |" in lines[0], lines
     assert "the generator's limit" in lines[0], lines
+    assert "| 0.1 of the disk |" in lines[0], lines
+    assert "| 5 udp, 0.5 disk |" in lines[1], lines
+    assert "| floor: udp |  |  | 10 us | 20 us | 30 us |  |  | 1 |  |  |" in \
+        table.markdown(some_results())
     assert "limit" not in lines[1], lines
 
 
@@ -109,6 +116,20 @@ def what_growth_costs_is_a_table_of_its_own(_):
     assert ("| millrace log, flushed | 2 M/s; 1 us / 3 us; 3 MiB | 200 k/s; 10 us / 30 us; 3 MiB | "
             "20 k/s; 100 us / 300 us; 3 MiB |") in lines, lines
     assert any(line.endswith("| too many |") for line in lines), lines
+
+
+@case
+def a_rate_that_is_not_reached_ends_the_line(_):
+    results = some_results()
+    assert not read.ladders(results)
+    paced = [cell for cell in results["cells"] if cell["rate"]]
+    for cell in paced:
+        faster = [{**one, "reached_target": cell["peer"] == "millrace"} for one in cell["rounds"]]
+        results["cells"].append({**cell, "workload": "faster", "rate": 9000, "rounds": faster})
+    ladder = read.ladders(results)[100, 1]
+    assert ladder["millrace log, flushed"] == {5000: 150_000, 9000: 150_000}, ladder
+    assert ladder["kafka log, flushed"] == {5000: 3e6, 9000: None}, ladder
+    assert "Rate against latency" in page.render(results)
 
 
 def pixels(path):

@@ -75,11 +75,12 @@ void GearmanDriver::grab() {
   ++grabs_;
 }
 
-// What is unique is the number: jobs that have it in common are made one.
+// What is unique is the number among all connections: jobs that have it in common are made one.
 bool GearmanDriver::offer(std::uint64_t number, std::span<const std::byte> payload) {
   if (client_->is_full()) return false;
   const std::string names =
-      fmt::format("{}-{}\0{}\0"sv, workload_.topic, number % workload_.partitions, number);
+      fmt::format("{}-{}\0{}\0"sv, workload_.topic, number % workload_.partitions,
+                  number * workload_.connections + workload_.member);
   write_gearman_head(client_->out(), GearmanType::submit_job_background,
                      names.size() + payload.size());
   client_->out().append(names).append(text_of(payload));

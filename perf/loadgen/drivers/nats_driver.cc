@@ -90,7 +90,7 @@ NatsDriver::~NatsDriver() {
 }
 
 Result<void> NatsDriver::prepare(const Workload& workload) {
-  if (kind_ == NatsKind::core && !workload.consumes) {
+  if (kind_ == NatsKind::core && !workload.consumes && workload.makes_topic) {
     return Error(
         ErrorCode::invalid_argument,
         "nats: core answers for nothing that is published, so it cannot be measured alone");

@@ -16,6 +16,8 @@ using base::Result;
 namespace {
 
 constexpr std::string_view messages_per_read = "256";
+constexpr std::size_t keys_per_ask = 8;
+constexpr std::size_t asks_max = 32;
 
 Error refused(std::string_view text) { return Error(ErrorCode::unavailable, "redis: {}", text); }
 
@@ -41,7 +43,9 @@ Result<void> RedisDriver::prepare(const Workload& workload) {
   if (!reader) return reader.error();
   reader_.emplace(std::move(*reader));
   if (kind_ == RedisKind::channel) return subscribe();
-  ask();
+  // An answer is of one list alone, so where there are many several are asked for.
+  const std::size_t asked = kind_ == RedisKind::list ? keys_.size() / keys_per_ask : 1;
+  for (std::size_t i = 0; i < std::clamp<std::size_t>(asked, 1, asks_max); ++i) ask();
   return {};
 }
 
