@@ -90,7 +90,8 @@ void declare_up(CLI::App& app, CommandLine& line) {
                  "lost, as in 8MiB; 0B: none [8MiB]");
   up->add_option("--tail-size", to.tail_size, "Memory for the newest bytes, as in 32MiB")
       ->type_name("SIZE");
-  up->add_option("--max-sessions", to.max_sessions, "Native clients on each core [1024]")
+  up->add_option("--max-sessions", to.max_sessions,
+                 "Native clients on each core, 19 KiB of memory each [1024]")
       ->check(CLI::Range(1, control::sessions_limit));
   up->add_option("--programs", to.programs, "Where millraced and millrace-control are")
       ->type_name("DIR");

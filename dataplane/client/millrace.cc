@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstddef>
 #include <cstring>
 #include <new>
 #include <optional>
@@ -143,27 +142,22 @@ void mr_options_init(mr_options* options) {
   options->silence_timeout_ms = 2'000;
   options->delivery_timeout_ms = 30'000;
   options->idle_timeout_ms = 10'000;
-  options->packet_buffers = millrace::client::packet_buffers_default;
 }
 
 int mr_connect(const mr_options* options, mr_client** client, char* error, size_t error_bytes) {
   fail(MR_OK, "", error, error_bytes);
   if (client == nullptr) return fail(MR_INVALID, "client is null", error, error_bytes);
   *client = nullptr;
-  constexpr size_t first_bytes = offsetof(mr_options, packet_buffers);  // of the first version
-  if (options == nullptr || options->struct_bytes < first_bytes)
-    return fail(MR_INVALID, "options: use mr_options_init", error, error_bytes);
-  mr_options given;
-  mr_options_init(&given);
-  std::memcpy(&given, options, std::min<size_t>(options->struct_bytes, sizeof given));
-  const bool has_buffers = std::has_single_bit(given.packet_buffers) && given.packet_buffers >= 8 &&
-                           given.packet_buffers <= 32'768;
-  if (given.address == nullptr || given.silence_timeout_ms == 0 || given.delivery_timeout_ms == 0 ||
-      given.idle_timeout_ms == 0 || !has_buffers)
-    return fail(MR_INVALID,
-                "options: no timeout may be 0, and packet_buffers is a power of two, 8 to 32768",
-                error, error_bytes);
-  return guarded([&] { return connect(given, client, error, error_bytes); });
+  if (options == nullptr || options->struct_bytes < sizeof *options ||
+      options->address == nullptr || options->silence_timeout_ms == 0 ||
+      options->delivery_timeout_ms == 0 || options->idle_timeout_ms == 0)
+    return fail(MR_INVALID, "options: use mr_options_init; no timeout may be 0", error,
+                error_bytes);
+  const uint32_t buffers = options->packet_buffers;
+  if (buffers != 0 && (!std::has_single_bit(buffers) || buffers < 8 || buffers > 32'768))
+    return fail(MR_INVALID, "packet_buffers is a power of two, 8 to 32768, or 0", error,
+                error_bytes);
+  return guarded([&] { return connect(*options, client, error, error_bytes); });
 }
 
 void mr_close(mr_client* client) { delete client; }

@@ -91,8 +91,8 @@ typedef struct mr_options {
   uint32_t
       delivery_timeout_ms;  /* of a record, from its first sending, reconnects included. 30000 */
   uint32_t idle_timeout_ms; /* the node forgets a client silent for so long. 10000 */
-  /* Kernel UDP: buffers for packets in each direction, of up to 9 KiB; a power of two, 8 to 32768.
-   * Fewer where there are many clients in a process. 1024 */
+  /* Kernel UDP: buffers for packets in each direction, of up to 9 KiB; a power of two, 8 to 32768,
+   * or 0 for 1024. Fewer where there are many clients in a process. */
   uint32_t packet_buffers;
 } mr_options;
 

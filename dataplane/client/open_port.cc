@@ -35,7 +35,7 @@ base::Result<OpenPort> OpenPort::open(const Address& address, std::uint32_t pack
     port::KernelUdpOptions options;
     options.local_ports = {0};
     options.connect_to = address.server;
-    options.rx_frames = options.tx_frames = packet_buffers;
+    if (packet_buffers != 0) options.rx_frames = options.tx_frames = packet_buffers;
     if (address.server.ipv4 >> 24 == loopback_net)
       options.payload_bytes_max = loopback_payload_bytes;
     auto port = port::KernelUdpPort::create(*opened.uring_, options);

@@ -15,14 +15,10 @@
 
 namespace millrace::client {
 
-// Of kernel UDP, in each direction.
-inline constexpr std::uint32_t packet_buffers_default = 1024;
-
 class OpenPort {
  public:
-  // Errors say cause and fix.
-  static base::Result<OpenPort> open(const Address& address,
-                                     std::uint32_t packet_buffers = packet_buffers_default);
+  // packet_buffers: of kernel UDP, in each direction; 0: the default. Errors say cause and fix.
+  static base::Result<OpenPort> open(const Address& address, std::uint32_t packet_buffers = 0);
 
   port::Port& port() const;
   std::uint16_t local_port() const { return local_port_; }

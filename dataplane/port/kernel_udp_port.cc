@@ -337,8 +337,9 @@ Result<void> KernelUdpPort::open_socket(const KernelUdpOptions& options, std::ui
   bytes = sizeof granted_bytes;
   getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &granted_bytes, &bytes);
   socket_buffer_bytes_ = static_cast<std::uint32_t>(granted_bytes);
-  receive_descriptors_ =
-      std::clamp(socket_buffer_bytes_ / socket_charge_bytes(payload_bytes_max_), 1U, rx_frames_);
+  // As many again stay to be received into while those are held.
+  receive_descriptors_ = std::clamp(socket_buffer_bytes_ / socket_charge_bytes(payload_bytes_max_),
+                                    1U, rx_frames_ / 2);
   return {};
 }
 

@@ -32,7 +32,7 @@ base::Result<std::unique_ptr<Client>> connect(const std::string& address,
   mr_options options;
   mr_options_init(&options);
   options.address = address.c_str();
-  if (packet_buffers != 0) options.packet_buffers = packet_buffers;
+  options.packet_buffers = packet_buffers;
   options.silence_timeout_ms = silence_timeout_ms;
   options.idle_timeout_ms = silence_timeout_ms;
   auto opened = Client::connect(options);

@@ -32,6 +32,7 @@ struct Words {  // that are read once all of them are there
   std::vector<std::string> settings;
   double warm_up_s = 1;
   double measured_s = 5;
+  double fill_s = 600;
   bool publish_only = false;
 };
 
@@ -55,6 +56,8 @@ void declare(CLI::App& app, LoadgenOptions& to, Words& words) {
       ->check(CLI::Range(1, 100'000));
   app.add_option("--backlog", workload.backlog,
                  "Messages that are there before and taken out after, for as long as --drain [0]");
+  app.add_option("--fill", words.fill_s, "Seconds at most in which a backlog is written [600]")
+      ->check(CLI::Range(0.1, 86400.0));
   app.add_option("--rate", workload.rate, "Messages a second; 0: as many as the window lets [0]")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1'000'000'000}));
   app.add_option("--window", workload.window, "Without a rate: sent and not yet answered [1024]")
@@ -97,6 +100,8 @@ int parse_command_line(int argc, char** argv, LoadgenOptions& options) {
     if (app.count("--size") == 0) workload.payload_bytes = read->payload_bytes;
     if (app.count("--partitions") == 0) workload.partitions = read->partitions;
     if (app.count("--rate") == 0) workload.rate = read->rate;
+    if (app.count("--connections") == 0) workload.connections = read->connections;
+    if (app.count("--subscribers") == 0) workload.subscribers = read->subscribers;
     workload.warm_up_ns = read->warm_up_ns;
     workload.measured_ns = read->measured_ns;
   }
@@ -104,6 +109,10 @@ int parse_command_line(int argc, char** argv, LoadgenOptions& options) {
   if (is_own || app.count("--warm-up") != 0) workload.warm_up_ns = ns_of(words.warm_up_s);
   if (is_own || app.count("--seconds") != 0) workload.measured_ns = ns_of(words.measured_s);
   workload.consumes = !words.publish_only;
+  workload.fill_ns_max = ns_of(words.fill_s);
+  if (workload.backlog != 0 && workload.subscribers != 1) {
+    return fail("--backlog is taken out by one subscriber");
+  }
   if (workload.topic.empty()) {
     workload.topic = fmt::format("load{}x{}", ::getpid(), ::time(nullptr));
   }

@@ -57,10 +57,11 @@ bool reached_target(const LoadReport& report) {
 json to_json(const LoadReport& report) {
   const Workload& workload = report.workload;
   const LoadResult& result = report.result;
-  const json backlog = {{"messages", workload.backlog},
-                        {"written_per_s", per_s(workload.backlog, result.filled_ns)},
+  const json backlog = {{"messages", result.backlog},
+                        {"written_per_s", per_s(result.backlog, result.filled_ns)},
                         {"read", result.read_back},
-                        {"read_per_s", per_s(result.read_back, result.read_back_ns)}};
+                        {"read_per_s", per_s(result.read_back, result.read_back_ns)},
+                        {"left_behind", result.left_behind}};
   return {{"driver", report.driver},
           {"workload",
            {{"payload_bytes", workload.payload_bytes},

@@ -71,9 +71,11 @@ Result<Workload> read_open_messaging(const std::string& yaml) {
   } catch (const YAML::Exception& error) {
     return Error(ErrorCode::invalid_argument, "workload: {}", error.what());
   }
-  if (workload.payload_bytes < stamp_bytes || workload.partitions == 0) {
+  if (workload.payload_bytes < stamp_bytes || workload.partitions == 0 ||
+      workload.connections == 0 || workload.subscribers == 0) {
     return Error(ErrorCode::invalid_argument,
-                 "workload: messageSize is at least {}, partitionsPerTopic at least 1",
+                 "workload: messageSize is at least {}; partitionsPerTopic, producersPerTopic and "
+                 "subscriptionsPerTopic are at least 1",
                  stamp_bytes);
   }
   return workload;

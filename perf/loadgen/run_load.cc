@@ -49,6 +49,7 @@ class Load final : public Events {
   Result<void> drain();
   Result<void> read_back();
   Result<void> turn(bool sends);
+  Result<void> poll(Driver& driver);
   void offer_some();
   bool tell_progress();
   std::uint64_t now_ns();
@@ -75,6 +76,7 @@ class Load final : public Events {
   std::uint64_t delivered_ = 0;        // copies
   LoadResult result_;
   bool is_filling_ = false;
+  std::uint64_t backlog_ = 0;  // that was written
   std::uint64_t start_ns_ = 0;
   std::uint64_t from_ns_ = 0;  // the measured time
   std::uint64_t to_ns_ = 0;
@@ -110,12 +112,16 @@ Result<LoadResult> Load::run() {
 }
 
 Result<void> Load::fill() {
+  if (workload_.backlog == 0) return {};
   start_ns_ = clock_.monotonic_ns();
+  const std::uint64_t give_up_ns = start_ns_ + workload_.fill_ns_max;
   is_filling_ = true;
-  while (sent_ < workload_.backlog || (workload_.backlog != 0 && in_flight() != 0)) {
+  while (sent_ < workload_.backlog && clock_.monotonic_ns() < give_up_ns) {
     if (auto turned = turn(true); !turned) return turned;
   }
+  if (auto drained = drain(); !drained) return drained;
   is_filling_ = false;
+  backlog_ = result_.backlog = sent_;
   result_.filled_ns = clock_.monotonic_ns() - start_ns_;
   return {};
 }
@@ -126,10 +132,11 @@ Result<void> Load::read_back() {
   if (!reader) return reader.error();
   const std::uint64_t from_ns = clock_.monotonic_ns();
   while (delivered_ < sent_ && result_.read_back_ns < options_.drain_ns) {
-    if (auto polled = (*reader)->poll(*this); !polled) return polled;
+    if (auto polled = poll(**reader); !polled) return polled;
     result_.read_back_ns = clock_.monotonic_ns() - from_ns;
   }
   result_.read_back = delivered_;
+  result_.left_behind = sent_ - delivered_;
   return {};
 }
 
@@ -150,9 +157,13 @@ Result<void> Load::drain() {
 
 Result<void> Load::turn(bool sends) {
   if (sends) offer_some();
+  return poll(driver_);
+}
+
+Result<void> Load::poll(Driver& driver) {
   seen_ns_ = 0;
   events_ = 0;
-  if (auto polled = driver_.poll(*this); !polled) return polled;
+  if (auto polled = driver.poll(*this); !polled) return polled;
   if (events_ == 0) sched_yield();
   if (!tell_progress()) return Error(ErrorCode::unavailable, "interrupted");
   return {};
@@ -181,7 +192,7 @@ std::uint64_t Load::in_flight_max() const {
 
 std::uint64_t Load::next_due_ns(std::uint64_t now) const {
   if (is_filling_) return sent_ < workload_.backlog ? 0 : never_ns;
-  const std::uint64_t due = workload_.rate == 0 ? now : due_at_ns(sent_ - workload_.backlog);
+  const std::uint64_t due = workload_.rate == 0 ? now : due_at_ns(sent_ - backlog_);
   return due < to_ns_ ? due : never_ns;
 }
 

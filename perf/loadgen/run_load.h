@@ -38,10 +38,12 @@ struct LoadResult {
   std::uint64_t reordered = 0;
   std::uint64_t foreign = 0;  // delivered, and not of this run
   std::uint32_t copies = 1;   // in which each message is delivered, to as many subscribers
-  // Of a backlog.
+  // Of a backlog: how much was written, and of all that was sent, what was taken out and what not.
+  std::uint64_t backlog = 0;
   std::uint64_t filled_ns = 0;
   std::uint64_t read_back = 0;
   std::uint64_t read_back_ns = 0;
+  std::uint64_t left_behind = 0;
 };
 
 struct Progress {

@@ -75,13 +75,11 @@ def say(words):
 
 def line_ns():
     """A cache line from one core to another, waited for; of the hand-over between two cores."""
-    program = os.path.join(server.millrace.BUILD, "millrace")
-    done = subprocess.run([program, "bench", "floor", "--of", "ring", "-o", "json"],
+    done = subprocess.run([server.millrace.PROGRAM, "bench", "floor", "--of", "ring", "-o", "json"],
                           capture_output=True, text=True)
     if done.returncode != 0:
         return LINE_NS_UNKNOWN
-    floor = json.loads(done.stdout)
-    return floor.get("latency", floor)["p50_ns"] / RING_LINES
+    return json.loads(done.stdout)["p50_ns"] / RING_LINES
 
 
 def workloads(path):

@@ -48,7 +48,8 @@ class Recorder:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait(self):
-        self.process.wait()
+        if self.process.wait() != 0:
+            raise RuntimeError("perf record failed")
         return self
 
     def shares(self):

@@ -16,7 +16,6 @@ import millrace  # noqa: E402
 import peer  # noqa: E402
 
 LOADGEN = os.path.join(millrace.BUILD, "perf", "loadgen", "millrace-loadgen")
-SETTLED_BYTES = 1 << 20  # written in half a second
 END_WAIT_S = 40
 
 
@@ -37,25 +36,14 @@ class Node:
         # Where a device is below: what is counted as written has to reach one.
         self.directory = tempfile.mkdtemp(prefix="millrace-model-",
                                           dir=os.environ.get("TMPDIR", "/var/tmp"))
-        self.offset = millrace.free_offset()
-        port = f"udp:127.0.0.1:{millrace.NATIVE_PORT}"
-        self.address = f"127.0.0.1:{millrace.NATIVE_PORT + self.offset}"
-        if path == "memif":
-            port = self.address = f"memif:socket={self.directory}/memif.sock,{millrace.MEMIF}"
-        program = os.path.join(millrace.BUILD, "millrace")
         os.mkdir(os.path.join(self.directory, "load"))
-        self.process, log = peer.spawn(
-            [program, "up", "--data", os.path.join(self.directory, "data"), "--port-offset",
-             str(self.offset), "--port", port, "--profile", profile, "--cores",
-             ",".join(map(str, self.cpus)), "--journal-size", "2GiB"], self.directory)
-        self.running = peer.Running(self.process, self.address, log)
-        waits = [program, "wait", "--port-offset", str(self.offset)]
         try:
-            peer.wait_ready(self.process, log,
-                            lambda: subprocess.run(waits, capture_output=True).returncode == 0)
+            self.running = millrace.up(self.directory, path, self.cpus, profile)
         except RuntimeError:
-            self.end()
+            shutil.rmtree(self.directory, ignore_errors=True)
             raise
+        self.address = self.running.address
+        self.offset = int(self.running.settings["port-offset"])
         self.pid = next(pid for pid in self.running.pids() if name_of(pid) == "millraced")
 
     def __enter__(self):
@@ -69,14 +57,7 @@ class Node:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def settle(self):
-        """Until it writes hardly any more of what a start brings with it."""
-        deadline = time.monotonic() + END_WAIT_S
-        written = self.written_bytes()
-        while time.monotonic() < deadline:
-            time.sleep(0.5)
-            before, written = written, self.written_bytes()
-            if written - before < SETTLED_BYTES:
-                return
+        self.running.settle()
 
     def core_threads(self):
         """Of the cores, each held to its processor; of several the one that has used the most."""

@@ -74,10 +74,11 @@ class Aeron(Peer):
               "driver of one yielding thread: on two processors it bore more than three that spin",
               SHARED, spins=True),
         Setup("archive", PAGE_CACHE, RECORDED,
-              "archive.file.sync.level=0, archive and driver of one thread; subscribers are live", synced("0")),
+              "archive.file.sync.level=0, archive and driver of one thread that "
+              "sleeps when idle; subscribers are live", synced("0")),
         Setup("archive, flushed", DEVICE, RECORDED,
-              "archive.file.sync.level=2, archive and driver of one thread; subscribers are live "
-              "and do not wait for the flush", synced("2")),
+              "archive.file.sync.level=2, archive and driver of one thread that "
+              "sleeps when idle; subscribers are live and do not wait for the flush", synced("2")),
     )
 
     def install(self):

@@ -16,7 +16,8 @@ JETSTREAM = Load("jetstream", "nats-jetstream")
 class Nats(Peer):
     name = "nats"
     setups = (
-        Setup("recommended", PAGE_CACHE, (Load("core", "nats", durability=NONE, grows=WITHOUT_BACKLOG), JETSTREAM),
+        Setup("recommended", PAGE_CACHE,
+              (Load("core", "nats", durability=NONE, grows=WITHOUT_BACKLOG), JETSTREAM),
               "sync_interval 2m, the default", {"sync_interval": "2m"}),
         Setup("flushed", DEVICE, (JETSTREAM,), "sync_interval always",
               {"sync_interval": "always"}),

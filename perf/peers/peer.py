@@ -17,6 +17,8 @@ import time
 PR_SET_PDEATHSIG = 1
 READY_WAIT_S = 120
 STOP_WAIT_S = 20
+SETTLE_WAIT_S = 60
+SETTLED_BYTES = 1 << 20  # written in half a second
 # Where what is not a package of Debian is kept between runs.
 CACHE = os.environ.get("MILLRACE_PEERS", os.path.expanduser("~/.cache/millrace/peers"))
 
@@ -103,6 +105,16 @@ class Running:
                 continue
         return used
 
+    def settle(self):
+        """Waits until it writes hardly any more of what a start brings with it."""
+        deadline = time.monotonic() + SETTLE_WAIT_S
+        written = self.usage()["written_bytes"]
+        while time.monotonic() < deadline:
+            time.sleep(0.5)
+            before, written = written, self.usage()["written_bytes"]
+            if written - before < SETTLED_BYTES:
+                return
+
     def pause(self):
         for pid in self.pids():
             send(pid, signal.SIGSTOP)
@@ -132,6 +144,9 @@ class Library:
 
     def usage(self):
         return {"cpu_s": 0.0, "resident_bytes": 0, "written_bytes": 0}
+
+    def settle(self):
+        pass
 
     def pause(self):
         pass

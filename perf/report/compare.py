@@ -19,6 +19,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "peers")]
 import matrix  # noqa: E402
 import measure  # noqa: E402
 import page  # noqa: E402
+import readme  # noqa: E402
 import registry  # noqa: E402
 import results as read  # noqa: E402
 import table  # noqa: E402
@@ -36,6 +37,8 @@ def parse():
     parser.add_argument("--out", default="build/compare", help="a folder [build/compare]")
     parser.add_argument("--compare", metavar="OLD.json", help="an earlier run's results.json")
     parser.add_argument("--page", metavar="RESULTS.json", help="write the page of this run again")
+    parser.add_argument("--readme", action="store_true",
+                        help="write the tables of perf/README.md anew")
     parser.add_argument("--seed", type=int, default=1, help="of the order of turns [1]")
     parser.add_argument("--slow", metavar="PEER=SHARE", action="append", default=[],
                         help="make it stand still for this share of the time, as in redis=0.5")
@@ -101,6 +104,8 @@ def write(asked, results):
                           ("report.html", page.render(results, found))):
         with open(os.path.join(asked.out, name), "w") as file:
             file.write(content)
+    if asked.readme:
+        readme.write(results)
     print(text)
     print(f"compare: {asked.out}/report.html, report.md and results.json", file=sys.stderr)
 

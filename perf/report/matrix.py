@@ -3,6 +3,10 @@
 import dataclasses
 
 
+# A slow peer's backlog is as large as it gets by then.
+FILL_S_MAX = 300
+
+
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """One column of the matrix, in the load generator's words."""
@@ -25,6 +29,11 @@ class Workload:
                                    ("backlog", self.backlog, 0)):
             if value != usual:
                 flags += [f"--{name}", str(value)]
+        # What lies behind a backlog is not delivered while it is measured; nor without one, then.
+        if self.axis == "backlog" and self.backlog == 0:
+            flags.append("--publish-only")
+        if self.backlog:
+            flags += ["--fill", str(FILL_S_MAX)]
         return flags
 
     @property

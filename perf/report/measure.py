@@ -17,9 +17,6 @@ BUILD = os.environ.get("MILLRACE_BUILD", os.path.join(ROOT, "build"))
 LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
 # Of one run of the generator, beyond what it measures: its drain, and making what it needs.
 EXTRA_WAIT_S = 90
-BACKLOG_PER_S = 5_000  # at least are written
-SETTLE_WAIT_S = 60
-SETTLED_BYTES = 1 << 20  # written in half a second
 FLOORS = ("ring", "memif", "udp", "disk")
 
 
@@ -66,7 +63,7 @@ def generate(load, address, settings, workload, plan):
     try:
         done = subprocess.run(command, capture_output=True, text=True,
                               timeout=plan.warm_up_s + plan.measured_s + plan.drain_s +
-                              EXTRA_WAIT_S + workload.backlog / BACKLOG_PER_S)
+                              EXTRA_WAIT_S + (matrix.FILL_S_MAX if workload.backlog else 0))
     except subprocess.TimeoutExpired:
         return {"error": "it did not end"}
     if done.returncode != 0:
@@ -137,18 +134,8 @@ class Started:
         self.directory = os.path.join(directory, f"{peer.name}-{setup.name}".replace(" ", "-"))
         os.mkdir(self.directory)
         self.running = peer.start(self.directory, setup)
-        self.settle()
+        self.running.settle()
         self.rest()
-
-    def settle(self):
-        """Until it writes hardly any more of what a start brings with it."""
-        deadline = time.monotonic() + SETTLE_WAIT_S
-        written = self.running.usage()["written_bytes"]
-        while time.monotonic() < deadline:
-            time.sleep(0.5)
-            before, written = written, self.running.usage()["written_bytes"]
-            if written - before < SETTLED_BYTES:
-                return
 
     def rest(self):
         if self.setup.spins:

@@ -135,8 +135,8 @@ def growth_section(results, axis, amounts):
     parts = [f"<h2>More {axis}</h2><p>{table.GROWTH}</p>"]
     for title, of, read_value, label in (
             ("Messages a second", 0, read.Cell.rate, table.rate_text),
-            ("p99 at a rate", 1, lambda cell: cell.latency("delivered", "p99") or
-             cell.latency("acknowledged", "p99"), table.ns_text),
+            ("p99 at a rate", 1, lambda cell: cell.latency(read.latency_kind(cell), "p99")
+             if cell.reached_target() else None, table.ns_text),
             ("Memory", 0, read.Cell.resident_bytes, table.bytes_text)):
         parts += [f"<h3>{title}</h3>", charts.lines(series(of, read_value), amounts, label, title)]
     return "".join(parts) + html_table(table.growth_table(results, axis, amounts))
@@ -153,14 +153,6 @@ def commands(results):
                           (f"--{cell['axis']} {cell['amount']}" if cell["axis"] else "")
                           for cell in results["cells"])
     return "".join(f"<li><code>{html.escape(one.strip())}</code></li>" for one in found)
-
-
-def html_setups(results):
-    lines = [f"{one['peer']}, {one['setup']}: {one['note'] or 'as it comes'} ({one['durability']})"
-             for one in results["setups"]]
-    lines += [f"{one['peer']} {one['setup']} is not there: {one['why']}"
-              for one in results["absent"]]
-    return items(lines)
 
 
 def page(results, body):
@@ -192,7 +184,7 @@ def render(results, found=None):
         *(growth_section(results, axis, amounts) for axis, amounts in axes.items()),
         html_changes(found),
         "<h2>What the machine itself can do</h2>", items(floors),
-        "<h2>Setups</h2>", html_setups(results),
+        "<h2>Setups</h2>", items(table.setup_lines(results)),
         "<h2>Conditions</h2>", items(table.conditions_lines(results)),
         "<h2>Commands</h2><ul>", commands(results), "</ul>"))
     return page(results, body)

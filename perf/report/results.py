@@ -101,7 +101,7 @@ def workloads(results):
     """The names of those that do not grow along an axis, and of each axis its amounts."""
     plain, axes = {}, {}
     for cell in results["cells"]:
-        if cell["axis"]:
+        if cell.get("axis"):
             axes.setdefault(cell["axis"], {})[cell["amount"]] = None
         else:
             plain[cell["workload"]] = None
@@ -112,7 +112,7 @@ def grown(results, axis):
     """By system's label and amount: the cell as fast as it goes, and the one at a rate."""
     found = {}
     for cell in cells(results):
-        if cell.data["axis"] == axis:
+        if cell.data.get("axis") == axis:
             pair = found.setdefault(cell.label, {}).setdefault(cell.data["amount"], [None, None])
             pair[cell.data["rate"] != 0] = cell
     return found
@@ -124,7 +124,7 @@ def ladders(results):
     found = {}
     for cell in cells(results):
         data = cell.data
-        if data["axis"] or not data["rate"]:
+        if data.get("axis") or not data["rate"]:
             continue
         ladder = found.setdefault((data["payload_bytes"], data["partitions"]), {})
         values = ladder.setdefault(cell.label, {})
@@ -135,12 +135,23 @@ def ladders(results):
             if len({rate for values in ladder.values() for rate in values}) > 1}
 
 
+def latency_kind(cell):
+    """Of what a latency is told: behind a backlog nothing is delivered while it is measured."""
+    return "acknowledged" if cell.data["axis"] == "backlog" else "delivered"
+
+
 def client_limit(results, payload_bytes):
     """The generator's own rate; None when it was not measured."""
     for data in results["limits"]:
         if data["payload_bytes"] == payload_bytes:
             return Cell(data).rate()
     return None
+
+
+def foreign_drivers(results):
+    """Those that no load of Millrace goes through."""
+    ours = {data["driver"] for data in results["cells"] if data["peer"] == "millrace"}
+    return sorted({data["driver"] for data in results["cells"]} - ours) if ours else []
 
 
 def path_of(cell):

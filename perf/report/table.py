@@ -8,8 +8,9 @@ FAULTS = {"lost": "not delivered", "unacknowledged": "not answered", "duplicated
           "reordered": "out of order", "foreign": "of another run"}
 
 
-GROWTH = ("As fast as it goes; p50 / p99 at the same rate for all (delivered, of a backlog "
-          "answered); the most memory its processes had.")
+GROWTH = ("As fast as it goes; p50 / p99 at the same rate for all (delivered; of a backlog, "
+          "answered); the most memory its processes had. The generator is one thread that makes and "
+          "takes all, so beyond some hundred copies or connections the figures are of both.")
 
 
 def rate_text(per_s):
@@ -91,22 +92,31 @@ def bytes_text(count):
     return f"{count / 1024:.3g} KiB"
 
 
-def growth_text(axis, fast, paced):
+def growth_text(fast, paced):
     """A system at one amount: rate, latency at a rate, memory."""
     if fast is None or paced is None or not fast.rounds or not paced.rounds:
         errors = [one.errors[0] for one in (fast, paced) if one is not None and one.errors]
         return errors[0] if errors else "-"
-    # What is behind a backlog is not delivered while it is measured.
-    kind = "acknowledged" if axis == "backlog" or not any(paced.buckets("delivered")) else "delivered"
-    p50, p99 = (paced.latency(kind, one) for one in ("p50", "p99"))
     parts = [rate_text(fast.rate().median)]
-    if p99 is not None:
+    p50, p99 = (paced.latency(read.latency_kind(paced), one) for one in ("p50", "p99"))
+    if not paced.reached_target():
+        parts.append(f"{paced.data['rate']:,}/s not reached")
+    elif p99 is not None:
         parts.append(f"{ns_text(p50.median)} / {ns_text(p99.median)}")
     parts.append(bytes_text(fast.resident_bytes().median))
-    if fast.read_back() is not None:
-        parts.append(f"taken out at {rate_text(fast.read_back().median)}")
-    faults = {**fast.faults(), **paced.faults()}
-    return "; ".join(parts + [f"{count:,} {FAULTS[name]}" for name, count in faults.items()])
+    parts += backlog_parts(fast)
+    found = fast.faults()
+    for name, count in paced.faults().items():
+        found[name] = found.get(name, 0) + count
+    return "; ".join(parts + [f"{count:,} {FAULTS[name]}" for name, count in found.items()])
+
+
+def backlog_parts(cell):
+    if cell.read_back() is None:
+        return []
+    written = min(one["backlog"]["messages"] for one in cell.rounds)
+    parts = [f"taken out at {rate_text(cell.read_back().median)}"]
+    return parts if written >= cell.data["amount"] else [f"{written:,} by the time", *parts]
 
 
 def growth_table(results, axis, amounts):
@@ -114,7 +124,7 @@ def growth_table(results, axis, amounts):
              "|" + "---|" * (1 + len(amounts))]
     for label, pairs in read.grown(results, axis).items():
         lines.append(f"| {label} | " + " | ".join(
-            growth_text(axis, *pairs.get(amount, (None, None))) for amount in amounts) + " |")
+            growth_text(*pairs.get(amount, (None, None))) for amount in amounts) + " |")
     return lines
 
 
@@ -148,6 +158,18 @@ def conditions_lines(results):
     return lines
 
 
+def setup_lines(results):
+    lines = [f"- {one['peer']}, {one['setup']}: {one['note'] or 'as it comes'} ({one['durability']})"
+             for one in results["setups"]]
+    lines += [f"- {one['peer']} {one['setup']} is not there: {one['why']}"
+              for one in results["absent"]]
+    foreign = read.foreign_drivers(results)
+    if foreign:
+        lines.append("- Through protocols that Millrace does not speak yet, so of their own systems "
+                     f"alone: {', '.join(foreign)}")
+    return lines
+
+
 def markdown(results):
     lines = ["# Millrace beside others", ""]
     lines += [f"**{name} was made to stand still for {share:.0%} of the time.**\n"
@@ -158,10 +180,7 @@ def markdown(results):
     for axis, amounts in axes.items():
         lines += [f"### More {axis}", "", GROWTH, "", *growth_table(results, axis, amounts), ""]
     lines += ["### Setups", ""]
-    lines += [f"- {one['peer']}, {one['setup']}: {one['note']} ({one['durability']})"
-              for one in results["setups"]]
-    lines += [f"- {one['peer']} {one['setup']} is not there: {one['why']}"
-              for one in results["absent"]]
+    lines += setup_lines(results)
     lines += ["", "### What the machine itself can do", ""]
     lines += [f"- {of}: {floor_text(floor)}" for of, floor in results["floors"].items()]
     lines += ["", "### Conditions", "", *conditions_lines(results), ""]

@@ -17,6 +17,7 @@ PERF = os.path.join(node.ROOT, "perf")
 sys.path[:0] = [os.path.join(PERF, "report"), os.path.join(PERF, "peers")]
 
 import page  # noqa: E402
+import readme  # noqa: E402
 import results as read  # noqa: E402
 import table  # noqa: E402
 
@@ -35,7 +36,8 @@ def some_round(rate, p50_ns):
 def some_cell(peer, workload, rate, rounds):
     return {"peer": peer, "setup": "flushed", "load": "log", "workload": workload,
             "durability": "device", "payload_bytes": 100, "partitions": 1, "rate": rate,
-            "axis": "", "amount": 0, "driver": "null", "rounds": rounds}
+            "axis": "", "amount": 0, "rounds": rounds,
+            "driver": "native" if peer == "millrace" else peer}
 
 
 def some_results(factor=1.0):
@@ -47,6 +49,7 @@ def some_results(factor=1.0):
     limit = {"peer": "generator", "setup": "", "load": "null", "payload_bytes": 100,
              "rounds": [some_round(2.2e6, 1)]}
     return {"conditions": {"date": "a day", "commit": "abc", "processor": "one", "processors": 2,
+                           "kernel": "6", "disk": "vda",
                            "mitigations": {}}, "plan": {"rounds": 3, "measured_s": 1.0},
             "floors": {"ring": {"p50_ns": 200, "p99_ns": 250, "p999_ns": 300},
                        "udp": {"p50_ns": 10_000, "p99_ns": 20_000, "p999_ns": 30_000},
@@ -79,6 +82,11 @@ def what_failed_and_what_is_wrong_is_told(_):
     results["cells"][0]["rounds"][1] = {"error": "no room"}
     line = next(line for line in table.markdown(results).split("\n") if "millrace" in line)
     assert "rate not reached; 7 not delivered; 1 rounds failed: no room" in line, line
+
+
+@case
+def protocols_that_millrace_does_not_speak_are_named(_):
+    assert table.setup_lines(some_results())[-1].endswith("alone: kafka")
 
 
 @case
@@ -130,6 +138,21 @@ def a_rate_that_is_not_reached_ends_the_line(_):
     assert ladder["millrace log, flushed"] == {5000: 150_000, 9000: 150_000}, ladder
     assert ladder["kafka log, flushed"] == {5000: 3e6, 9000: None}, ladder
     assert "Rate against latency" in page.render(results)
+
+
+@case
+def the_readme_has_what_was_measured_last(_):
+    text = f"# A\n\n{readme.SIDE_BY_SIDE}\n\nold\n\n### Next\n\nkept\n"
+    made = readme.replaced(text, readme.SIDE_BY_SIDE, readme.side_by_side(some_results()))
+    assert "old" not in made and made.endswith("\n\n### Next\n\nkept\n"), made
+    row = next(line for line in made.split("\n") if line.startswith("| millrace"))
+    assert ("| 2 M/s (1.8 M/s to 2.2 M/s) | 50 us (45 us to 55 us) / 150 us (135 us to 165 us); "
+            "5 udp |") in row, row
+    assert "0.5 disk" in row, row
+    with open(readme.PATH) as file:
+        real = file.read()
+    for heading in (readme.SIDE_BY_SIDE, readme.GROWTH):
+        readme.replaced(real, heading, [])
 
 
 def pixels(path):

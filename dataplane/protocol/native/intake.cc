@@ -22,7 +22,7 @@ std::int64_t distance(std::uint64_t accepted, std::int32_t last_sequence) {
 protocol::Disposition Intake::hold(Session& session, const protocol::Datagram& datagram,
                                    std::uint64_t pkt_seq) {
   session.held[window_slot(pkt_seq)] = {datagram.data, datagram.frame, datagram.bytes};
-  ++tables_.frames_held[session.peer.port_index];
+  tables_.count_held(session);
   return {.held = true};
 }
 
@@ -32,10 +32,7 @@ protocol::Disposition Intake::on_data(Session& session, const protocol::Datagram
   const std::uint64_t pkt_seq = request.header.pkt_seq;
   tables_.want_service(session);
   if ((request.header.flags & flag_ack_now) != 0) session.ack_due = true;
-  if (pkt_seq != session.receive.next_seq() && !tables_.may_hold(session)) {
-    session.ack_due = true;
-    return {.reason = DropReason::outside_window};
-  }
+  if (!tables_.may_hold(session)) return on_data_unheld(session, request, now_ns, effects);
   switch (session.receive.arrive(pkt_seq, now_ns)) {
     case ReceiveWindow::Arrival::duplicate:
       session.ack_due = true;
@@ -58,6 +55,25 @@ protocol::Disposition Intake::on_data(Session& session, const protocol::Datagram
   return {.reason = delivery.reason};
 }
 
+// Takes the next packet if it can be used at once; any other comes again.
+protocol::Disposition Intake::on_data_unheld(Session& session, const Request& request,
+                                             std::uint64_t now_ns, protocol::Effects& effects) {
+  ReceiveWindow& window = session.receive;
+  const std::uint64_t pkt_seq = request.header.pkt_seq;
+  Delivery delivery{.blocked = true};
+  if (pkt_seq == window.next_seq() && !window.deliverable()) {
+    delivery = deliver(session, request.body, effects);
+  }
+  if (delivery.blocked) {
+    session.ack_due = true;
+    return {.reason = DropReason::outside_window};
+  }
+  window.arrive(pkt_seq, now_ns);
+  window.delivered();
+  if (window.deliverable()) deliver_held(session, effects);
+  return {.reason = delivery.reason};
+}
+
 void Intake::deliver_held(Session& session, protocol::Effects& effects) {
   ReceiveWindow& window = session.receive;
   bool blocked = false;
@@ -72,7 +88,7 @@ void Intake::deliver_held(Session& session, protocol::Effects& effects) {
                            .local_port = session.local_port,
                            .peer = session.peer,
                            .frame = held.frame});
-    --tables_.frames_held[session.peer.port_index];
+    tables_.count_released(session);
     window.delivered();
   }
   tables_.want_service(session);

@@ -3,7 +3,7 @@
 //
 // Packets are delivered in pkt_seq order. One that the shard has no room for, or for which there is
 // no command slot or buffer, stays in the window: its frame is held, the session is stalled, and
-// its credit shrinks with every packet behind it.
+// its credit shrinks with every packet behind it. Where no frame may be held it is dropped.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,8 @@ class Intake {
     base::DropReason reason = base::DropReason::none;
   };
 
+  protocol::Disposition on_data_unheld(Session& session, const Request& request,
+                                       std::uint64_t now_ns, protocol::Effects& effects);
   protocol::Disposition hold(Session& session, const protocol::Datagram& datagram,
                              std::uint64_t pkt_seq);
   Delivery deliver(Session& session, std::span<const std::byte> body, protocol::Effects& effects);

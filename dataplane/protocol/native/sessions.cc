@@ -283,7 +283,7 @@ bool Sessions::release_held(Session& session, protocol::Effects& effects) {
                            .local_port = session.local_port,
                            .peer = session.peer,
                            .frame = held.frame});
-    --tables_.frames_held[session.peer.port_index];
+    tables_.count_released(session);
   }
   return true;
 }

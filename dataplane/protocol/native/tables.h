@@ -78,11 +78,18 @@ struct Tables {
     session.on_worklist = true;
     worklist[worklist_count++] = sessions.index_of(session);
   }
-  // Frames that are held are not received into: on all sessions of a port together they are at most
-  // half of its descriptors, so that what they wait for can come.
+  // A session holds as many frames as it was charged for. Those that got credit where none was left
+  // hold a quarter of the port's descriptors together: a frame that is held is not received into,
+  // and what it waits for has to come.
   bool may_hold(const Session& session) const {
     const std::uint16_t port = session.peer.port_index;
-    return frames_held[port] < options.ports[port].credits / 2;
+    return is_charged(session) || uncharged_held[port] < options.ports[port].credits / 4;
+  }
+  void count_held(const Session& session) {
+    if (!is_charged(session)) ++uncharged_held[session.peer.port_index];
+  }
+  void count_released(const Session& session) {
+    if (!is_charged(session)) --uncharged_held[session.peer.port_index];
   }
   void set_stalled(Session& session);
   void clear_stalled(Session& session);
@@ -96,7 +103,7 @@ struct Tables {
   DeadlineHeap session_deadlines;  // by session slot
   DeadlineHeap beats;              // by subscription slot
   std::array<std::uint32_t, protocol::ports_max> credits_left{};
-  std::array<std::uint32_t, protocol::ports_max> frames_held{};
+  std::array<std::uint32_t, protocol::ports_max> uncharged_held{};  // frames
   SessionsFigures figures;
 
   std::span<std::uint32_t> worklist;  // session slots
@@ -105,6 +112,9 @@ struct Tables {
   std::uint32_t stalled_count = 0;
 
  private:
+  static bool is_charged(const Session& session) {
+    return session.charged_credit == session.granted_credit;
+  }
   std::uint32_t& bucket_of(const base::Endpoint& peer, const Nonce& nonce);
   void unlink_marks(Stream& stream);
   void unlink_wanting(Subscription& subscription);

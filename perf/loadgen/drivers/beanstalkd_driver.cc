@@ -39,9 +39,11 @@ Result<std::optional<BeanstalkdReply>> next_reply(TcpStream& stream) {
 
 Result<void> BeanstalkdDriver::prepare(const Workload& workload) {
   workload_ = workload;
-  auto writer = TcpStream::connect(address_);
-  if (!writer) return writer.error();
-  writer_.emplace(std::move(*writer));
+  if (workload.publishes) {
+    auto writer = TcpStream::connect(address_);
+    if (!writer) return writer.error();
+    writer_.emplace(std::move(*writer));
+  }
   for (std::size_t i = 0; workload.consumes && i < reader_count; ++i) {
     if (auto added = add_reader(); !added) return added;
   }
@@ -87,8 +89,10 @@ bool BeanstalkdDriver::offer(std::uint64_t number, std::span<const std::byte> pa
 }
 
 Result<void> BeanstalkdDriver::poll(Events& events) {
-  if (auto pumped = writer_->pump(); !pumped) return pumped;
-  if (auto taken = take_answers(events); !taken) return taken;
+  if (writer_) {
+    if (auto pumped = writer_->pump(); !pumped) return pumped;
+    if (auto taken = take_answers(events); !taken) return taken;
+  }
   for (std::uint32_t i = 0; i < readers_.size(); ++i) {
     if (auto pumped = readers_[i].pump(); !pumped) return pumped;
     if (auto taken = take_jobs(i, events); !taken) return taken;

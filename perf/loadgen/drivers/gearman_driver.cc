@@ -42,6 +42,7 @@ Result<void> GearmanDriver::prepare(const Workload& workload) {
   if (workload.consumes) {
     if (auto started = start_worker(); !started) return started;
   }
+  if (!workload.publishes) return {};
   auto client = TcpStream::connect(address_);
   if (!client) return client.error();
   client_.emplace(std::move(*client));
@@ -88,8 +89,11 @@ bool GearmanDriver::offer(std::uint64_t number, std::span<const std::byte> paylo
 }
 
 Result<void> GearmanDriver::poll(Events& events) {
-  if (auto pumped = client_->pump(); !pumped) return pumped;
-  if (auto taken = take_answers(events); !taken || !worker_) return taken;
+  if (client_) {
+    if (auto pumped = client_->pump(); !pumped) return pumped;
+    if (auto taken = take_answers(events); !taken) return taken;
+  }
+  if (!worker_) return {};
   if (auto pumped = worker_->pump(); !pumped) return pumped;
   return take_jobs(events);
 }

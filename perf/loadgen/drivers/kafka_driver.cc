@@ -85,19 +85,26 @@ KafkaDriver::~KafkaDriver() {
 
 Result<void> KafkaDriver::prepare(const Workload& workload) {
   workload_ = workload;
+  if (workload.publishes || workload.makes_topic) {
+    if (auto opened = open_producer(); !opened) return opened;
+  }
+  if (!workload_.consumes) return {};
+  return consume();
+}
+
+Result<void> KafkaDriver::open_producer() {
   auto producer = open(RD_KAFKA_PRODUCER);
   if (!producer) return producer.error();
   producer_ = std::move(*producer);
   reports_.reset(rd_kafka_queue_get_main(producer_.get()));
-  if (workload.makes_topic) {
+  if (workload_.makes_topic) {
     if (auto created = create_topic(); !created) return created;
     has_topic_ = true;
   }
   if (auto led = wait_for_leaders(producer_.get()); !led) return led;
   produced_.reset(rd_kafka_topic_new(producer_.get(), workload_.topic.c_str(), nullptr));
   if (!produced_) return refused(rd_kafka_err2str(rd_kafka_last_error()));
-  if (!workload_.consumes) return {};
-  return consume();
+  return {};
 }
 
 Result<KafkaPointer<rd_kafka_t>> KafkaDriver::open(rd_kafka_type_t type) const {
@@ -209,7 +216,10 @@ bool KafkaDriver::offer(std::uint64_t number, std::span<const std::byte> payload
 
 Result<void> KafkaDriver::poll(Events& events) {
   if (refused_ != RD_KAFKA_RESP_ERR_NO_ERROR) return refused(rd_kafka_err2str(refused_));
-  if (auto taken = take_reports(events); !taken || !consumer_) return taken;
+  if (producer_) {
+    if (auto taken = take_reports(events); !taken) return taken;
+  }
+  if (!consumer_) return {};
   return take_messages(events);
 }
 

@@ -37,6 +37,7 @@ class KafkaDriver final : public Driver {
 
  private:
   base::Result<KafkaPointer<rd_kafka_t>> open(rd_kafka_type_t type) const;
+  base::Result<void> open_producer();
   base::Result<void> create_topic();
   void delete_topic();
   base::Result<void> consume();

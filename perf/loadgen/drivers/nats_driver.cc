@@ -98,9 +98,12 @@ Result<void> NatsDriver::prepare(const Workload& workload) {
   workload_ = workload;
   answers_ = fmt::format("_INBOX.{}-{}.answer.", workload.topic, workload.member);
   delivery_ = fmt::format("_INBOX.{}-{}.delivery", workload.topic, workload.member);
-  auto writer = connect(address_);
-  if (!writer) return writer.error();
-  writer_.emplace(std::move(*writer));
+  // A consumer of a stream is asked for through it, too.
+  if (workload.publishes || kind_ == NatsKind::jetstream) {
+    auto writer = connect(address_);
+    if (!writer) return writer.error();
+    writer_.emplace(std::move(*writer));
+  }
   if (kind_ == NatsKind::jetstream) {
     fmt::format_to(std::back_inserter(writer_->out()), "SUB {}* 1\r\n", answers_);
     if (auto created = create_stream(); !created) return created;
@@ -172,8 +175,11 @@ bool NatsDriver::offer(std::uint64_t number, std::span<const std::byte> payload)
 }
 
 Result<void> NatsDriver::poll(Events& events) {
-  if (auto pumped = writer_->pump(); !pumped) return pumped;
-  if (auto taken = take_answers(events); !taken || !reader_) return taken;
+  if (writer_) {
+    if (auto pumped = writer_->pump(); !pumped) return pumped;
+    if (auto taken = take_answers(events); !taken) return taken;
+  }
+  if (!reader_) return {};
   if (auto pumped = reader_->pump(); !pumped) return pumped;
   return take_messages(events);
 }

@@ -72,6 +72,7 @@ Result<void> NsqDriver::prepare(const Workload& workload) {
   for (std::uint32_t i = 0; workload.consumes && i < workload.partitions; ++i) {
     if (auto added = add_reader(i); !added) return added;
   }
+  if (!workload.publishes) return {};
   auto writer = connect();
   if (!writer) return writer.error();
   writer_.emplace(std::move(*writer));
@@ -110,8 +111,10 @@ bool NsqDriver::offer(std::uint64_t number, std::span<const std::byte> payload) 
 }
 
 Result<void> NsqDriver::poll(Events& events) {
-  if (auto pumped = writer_->pump(); !pumped) return pumped;
-  if (auto taken = take_answers(events); !taken) return taken;
+  if (writer_) {
+    if (auto pumped = writer_->pump(); !pumped) return pumped;
+    if (auto taken = take_answers(events); !taken) return taken;
+  }
   for (std::uint32_t i = 0; i < readers_.size(); ++i) {
     if (auto pumped = readers_[i].pump(); !pumped) return pumped;
     if (auto taken = take_messages(i, events); !taken) return taken;

@@ -138,12 +138,12 @@ void AmqpClose::operator()(amqp_connection_state_t connection) const {
 
 // Over a connection of its own, for what went wrong may have closed the others' channels.
 RabbitMqDriver::~RabbitMqDriver() {
-  if (publish_frames_.empty()) return;
+  if (!has_queues_) return;
   publisher_.reset();
   consumer_.reset();
   const auto connection = connect(options_.address);
   if (!connection) return;
-  for (std::size_t i = 0; workload_.makes_topic && i < publish_frames_.size(); ++i) {
+  for (std::size_t i = 0; i < workload_.partitions; ++i) {
     amqp_queue_delete(connection->get(), channel, amqp_bytes_of(queue(i)), 0, 0);
   }
   amqp_connection_close(connection->get(), AMQP_REPLY_SUCCESS);
@@ -151,12 +151,14 @@ RabbitMqDriver::~RabbitMqDriver() {
 
 Result<void> RabbitMqDriver::prepare(const Workload& workload) {
   workload_ = workload;
-  auto publisher = connect(options_.address);
-  if (!publisher) return publisher.error();
-  publisher_ = std::move(*publisher);
-  if (auto declared = declare_queues(); !declared) return declared;
-  amqp_confirm_select(publisher_.get(), channel);
-  if (auto error = problem(amqp_get_rpc_reply(publisher_.get()))) return *error;
+  if (workload.publishes || workload.makes_topic) {
+    auto publisher = connect(options_.address);
+    if (!publisher) return publisher.error();
+    publisher_ = std::move(*publisher);
+    if (auto declared = declare_queues(); !declared) return declared;
+    amqp_confirm_select(publisher_.get(), channel);
+    if (auto error = problem(amqp_get_rpc_reply(publisher_.get()))) return *error;
+  }
   if (!workload_.consumes) return {};
   return consume();
 }
@@ -174,6 +176,7 @@ Result<void> RabbitMqDriver::declare_queues() {
     publish_frames_.push_back(
         publish_frames(name, workload_.payload_bytes, options_.is_persistent));
   }
+  has_queues_ = workload_.makes_topic;
   return {};
 }
 
@@ -213,8 +216,11 @@ bool RabbitMqDriver::offer(std::uint64_t number, std::span<const std::byte> payl
 }
 
 Result<void> RabbitMqDriver::poll(Events& events) {
-  if (auto sent = send_some(); !sent) return sent;
-  if (auto taken = take_confirms(events); !taken || !consumer_) return taken;
+  if (publisher_) {
+    if (auto sent = send_some(); !sent) return sent;
+    if (auto taken = take_confirms(events); !taken) return taken;
+  }
+  if (!consumer_) return {};
   return take_messages(events);
 }
 

@@ -60,6 +60,7 @@ class RabbitMqDriver final : public Driver {
   Workload workload_;
   AmqpConnection publisher_;
   AmqpConnection consumer_;
+  bool has_queues_ = false;                  // that it takes away
   std::vector<std::string> publish_frames_;  // by partition
   std::string out_;                          // frames for the publisher's socket
   std::size_t sent_ = 0;                     // of out_

@@ -35,9 +35,11 @@ Result<void> RedisDriver::prepare(const Workload& workload) {
     keys_.push_back(fmt::format("{}-{}", workload.topic, i));
     last_ids_.emplace_back("0");
   }
-  auto writer = TcpStream::connect(address_);
-  if (!writer) return writer.error();
-  writer_.emplace(std::move(*writer));
+  if (workload.publishes) {
+    auto writer = TcpStream::connect(address_);
+    if (!writer) return writer.error();
+    writer_.emplace(std::move(*writer));
+  }
   if (!workload.consumes) return {};
   auto reader = TcpStream::connect(address_);
   if (!reader) return reader.error();
@@ -105,8 +107,11 @@ bool RedisDriver::offer(std::uint64_t number, std::span<const std::byte> payload
 }
 
 Result<void> RedisDriver::poll(Events& events) {
-  if (auto pumped = writer_->pump(); !pumped) return pumped;
-  if (auto taken = take_answers(events); !taken || !reader_) return taken;
+  if (writer_) {
+    if (auto pumped = writer_->pump(); !pumped) return pumped;
+    if (auto taken = take_answers(events); !taken) return taken;
+  }
+  if (!reader_) return {};
   if (auto pumped = reader_->pump(); !pumped) return pumped;
   return take_messages(events);
 }

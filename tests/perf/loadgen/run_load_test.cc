@@ -36,6 +36,7 @@ class FakeSystem : public Driver {
       std::array<std::byte, stamp_bytes> payload{};
       write_stamp(message.stamp, payload);
       if (answers) events.acknowledged(message.number);
+      if (!delivers) continue;
       for (std::uint32_t i = 0; i < copies; ++i) events.delivered(i, payload);
       if (copies == 0) events.delivered(message.number % 2, payload);
       if (message.number == repeated_number) events.delivered(0, payload);
@@ -58,6 +59,7 @@ class FakeSystem : public Driver {
   std::uint64_t swapped_number = ~0ULL;    // the two after it change places
   std::uint64_t strangers_number = ~0ULL;  // after it come two that nobody sent
   bool answers = true;
+  bool delivers = true;
   std::uint32_t copies = 1;  // one to each subscriber; 0: to two subscribers of a queue in turn
 
  private:
@@ -180,10 +182,11 @@ TEST_F(RunLoad, subscribers_of_a_queue_share_what_there_is) {
 // A log: who comes later reads what is there.
 class LateReader : public Driver {
  public:
-  explicit LateReader(std::uint64_t count) : count_(count) {}
+  LateReader(base::VirtualClock& clock, std::uint64_t count) : clock_(clock), count_(count) {}
   base::Result<void> prepare(const Workload&) override { return {}; }
   bool offer(std::uint64_t, std::span<const std::byte>) override { return false; }
   base::Result<void> poll(Events& events) override {
+    clock_.advance(1 * us_ns);
     std::array<std::byte, stamp_bytes> payload{};
     write_stamp({.number = next_, .due_ns = 0}, payload);
     if (next_++ < count_) events.delivered(0, payload);
@@ -191,23 +194,47 @@ class LateReader : public Driver {
   }
 
  private:
+  base::VirtualClock& clock_;
   std::uint64_t count_;
   std::uint64_t next_ = 0;
 };
 
 TEST_F(RunLoad, a_backlog_is_there_before_and_read_after) {
   workload.backlog = 5'000;
+  system.delivers = false;
   const auto run_with = [&](std::uint64_t readable) {
-    return run_load(workload, system, clock,
-                    {.drain_ns = 100 * ms_ns, .make_reader = [readable] {
-                       return std::unique_ptr<Driver>(std::make_unique<LateReader>(readable));
-                     }});
+    return run_load(
+        workload, system, clock,
+        {.drain_ns = 100 * ms_ns, .make_reader = [this, readable] {
+           return std::unique_ptr<Driver>(std::make_unique<LateReader>(clock, readable));
+         }});
   };
   const auto result = run_with(~0ULL);
   ASSERT_TRUE(result);
   EXPECT_GT(result->filled_ns, 0U);
+  EXPECT_EQ(result->backlog, 5'000U);
   EXPECT_EQ(result->read_back, 16'000U);  // the warm-up, too
+  EXPECT_EQ(result->left_behind, 0U);
   EXPECT_EQ(result->delivered + result->delivered_ns.count(), 0U);
+  EXPECT_NEAR(static_cast<double>(result->acknowledged), 10'000, 3);
+  const auto stuck = run_with(300);
+  ASSERT_TRUE(stuck);
+  EXPECT_EQ(stuck->read_back, 300U);
+  EXPECT_EQ(stuck->left_behind, 15'700U);
+  EXPECT_NEAR(static_cast<double>(stuck->read_back_ns), 100.0 * ms_ns, 1.0 * ms_ns);
+}
+
+TEST_F(RunLoad, a_backlog_is_as_large_as_there_is_time_for) {
+  workload.backlog = ~0ULL;
+  system.delivers = false;
+  workload.fill_ns_max = 50 * ms_ns;
+  const auto result =
+      run_load(workload, system, clock, {.make_reader = [this] {
+                 return std::unique_ptr<Driver>(std::make_unique<LateReader>(clock, ~0ULL));
+               }});
+  ASSERT_TRUE(result);
+  EXPECT_GT(result->backlog, 1000U);
+  EXPECT_LT(result->filled_ns, 52 * ms_ns);
   EXPECT_NEAR(static_cast<double>(result->acknowledged), 10'000, 3);
 }
 

@@ -262,43 +262,95 @@ TEST(NativeSessions, a_packet_of_a_forgotten_session_is_answered_with_unknown_se
 
 TEST(NativeSessions, a_session_has_credit_where_others_have_been_given_all_of_it) {
   native::SessionsOptions options = small_options();
-  options.ports[0].credits = 3;
+  options.ports[0].credits = 16;
   World world(1, 0, options);
-  for (int i = 0; i < 4; ++i) {
-    Peer& peer = world.add_peer();
-    ASSERT_TRUE(world.connect(peer));
-    EXPECT_EQ(peer.welcome.credit, 2);
-    peer.end();
-    if (i >= 2) continue;
-    Peer& stays = world.add_peer();
-    ASSERT_TRUE(world.connect(stays));
+  std::vector<Peer*> peers;
+  std::uint32_t granted = 0;
+  for (int i = 0; i < 10; ++i) {
+    peers.push_back(&world.add_peer());
+    ASSERT_TRUE(world.connect(*peers.back()));
+    EXPECT_GE(peers.back()->welcome.credit, 2);
+    granted += peers.back()->welcome.credit;
+  }
+  EXPECT_GT(granted, 16U);
+  for (Peer* peer : peers) peer->end();
+  ASSERT_TRUE(world.run_until([&] { return world.node.sessions().session_count() == 0; }));
+  // What was not there to be given is not given back.
+  Peer& first = world.add_peer();
+  ASSERT_TRUE(world.connect(first));
+  EXPECT_EQ(first.welcome.credit, 4);
+}
+
+// More sessions than the port has descriptors, each with two packets on their way.
+struct CrowdedPort {
+  static native::SessionsOptions options() {
+    native::SessionsOptions options = small_options();
+    options.ports[0].credits = 8;
+    return options;
+  }
+  CrowdedPort() { crowd(); }
+  void crowd() {
+    peers.clear();
+    for (int i = 0; i < 14; ++i) {
+      peers.push_back(&world.add_peer(100 + i));
+      EXPECT_TRUE(world.connect(*peers.back()));
+    }
+  }
+  void publish(std::size_t value_bytes) {
+    for (int i = 0; i < 10; ++i) {
+      for (std::size_t p = 0; p < peers.size(); ++p) {
+        peers[p]->publish(make_batch(100 + static_cast<base::ProducerId>(p), i, 1, value_bytes), 1);
+      }
+    }
+  }
+  void expect_all_taken() {
+    for (const Peer* peer : peers) {
+      ASSERT_TRUE(world.run_until([&] { return world.memory(*peer) == 10; }));
+    }
+    EXPECT_EQ(world.node.held_frames(), 0U);
+  }
+
+  World world{1, 0, options()};
+  std::vector<Peer*> peers;
+};
+
+TEST(NativeSessions, no_more_frames_are_held_than_the_port_can_spare) {
+  CrowdedPort at;
+  at.world.node.append_room_bytes = 0;
+  at.world.run(1);
+  at.publish(10);
+  at.world.run(50);
+  // The eight that were charged for, and a quarter as many.
+  EXPECT_LE(at.world.node.held_frames(), 8U + 2U);
+  EXPECT_GE(at.world.node.dropped(DropReason::outside_window), 1U);
+  at.world.node.append_room_bytes = 1 << 20;
+  at.expect_all_taken();
+}
+
+TEST(NativeSessions, frames_of_sessions_that_end_may_be_held_by_others) {
+  CrowdedPort at;
+  std::size_t held = 0;
+  for (int round = 0; round < 2; ++round) {
+    at.world.node.append_room_bytes = 0;
+    at.world.run(1);
+    at.publish(10);
+    at.world.run(50);
+    if (round == 0) held = at.world.node.held_frames();
+    EXPECT_GT(held, 8U);
+    EXPECT_EQ(at.world.node.held_frames(), held);
+    for (Peer* peer : at.peers) peer->end();
+    ASSERT_TRUE(at.world.run_until([&] { return at.world.node.sessions().session_count() == 0; }));
+    EXPECT_EQ(at.world.node.held_frames(), 0U);
+    at.world.node.append_room_bytes = 1 << 20;
+    at.crowd();
   }
 }
 
-// Each may have two packets on its way, and the port has room for eight.
-TEST(NativeSessions, frames_are_held_only_as_far_as_the_port_can_spare_them) {
-  native::SessionsOptions options = small_options();
-  options.ports[0].credits = 8;
-  World world(1, 0, options);
-  std::vector<Peer*> peers;
-  for (int i = 0; i < 8; ++i) {
-    peers.push_back(&world.add_peer());
-    ASSERT_TRUE(world.connect(*peers.back()));
-  }
-  world.node.append_room_bytes = 0;
-  world.run(1);
-  for (int i = 0; i < 10; ++i) {
-    for (Peer* peer : peers) peer->publish(make_batch(100, i, 1, 10), 1);
-  }
-  world.run(50);
-  // The next one of each session, and half of the port's.
-  EXPECT_LE(world.node.held_frames(), 8U + 4U);
-  EXPECT_GE(world.node.dropped(DropReason::outside_window), 1U);
-  world.node.append_room_bytes = 1 << 20;
-  for (const Peer* peer : peers) {
-    ASSERT_TRUE(world.run_until([&] { return world.memory(*peer) == 10; }));
-  }
-  EXPECT_EQ(world.node.held_frames(), 0U);
+// Two buffers put batches together: the next fragment of those who have one gets through.
+TEST(NativeSessions, batches_in_fragments_of_a_crowd_all_arrive) {
+  CrowdedPort at;
+  at.publish(5000);
+  at.expect_all_taken();
 }
 
 TEST(NativeSessions, sessions_are_refused_when_the_table_is_full) {
