@@ -72,8 +72,8 @@ class Port {
   virtual Framing framing() const = 0;
   // Biggest UDP payload one packet carries here.
   virtual std::uint32_t payload_bytes_max() const = 0;
-  // Packets that can wait unread before any is lost: what is shared out as credit. As many again can
-  // be received while those are held.
+  // Packets that can wait unread before any is lost: what is shared out as credit. As many again
+  // can be received while those are held.
   virtual std::uint32_t receive_descriptors() const = 0;
   // For people: "kernel-udp 0.0.0.0:7070", "dpdk net_memif0 (memif)".
   virtual std::string_view path() const = 0;
