@@ -97,10 +97,12 @@ base::Result<std::unique_ptr<Log>> Log::open(const LogOptions& options, Disk& di
 base::Result<bool> Log::keep_house(std::uint64_t now_ns, std::int64_t wall_ms) {
   auto prepared = journal_->prepare_files();
   if (!prepared || sorter_ == nullptr) return prepared;
+  if (*prepared) sorter_->look_again();
   auto sorted = sorter_->step(now_ns);
   if (!sorted) return sorted;
   auto compacted = compactor_->step(now_ns, wall_ms);
   if (!compacted) return compacted;
+  if (*compacted) sorter_->look_again();
   return *prepared || *sorted || *compacted || scrubber_->step(now_ns);
 }
 

@@ -20,7 +20,10 @@ Sorter::Sorter(const SorterOptions& options, Disk& disk, Journal& journal, Segme
 }
 
 base::Result<bool> Sorter::step(std::uint64_t now_ns) {
-  if (auto looked = look_at_space(now_ns); !looked) return looked.error();
+  if (now_ns >= space_at_ns_) {
+    space_at_ns_ = now_ns + space_interval_ns;
+    if (auto looked = look_at_space(); !looked) return looked.error();
+  }
   if (now_ns < retry_at_ns_) return false;
   if (pace_.rests(now_ns, rest_times())) return false;
   auto worked = work();
@@ -46,9 +49,7 @@ std::uint64_t Sorter::rest_times() const {
 }
 
 // Once low, it stays so until a quarter more is free.
-base::Result<void> Sorter::look_at_space(std::uint64_t now_ns) {
-  if (now_ns < space_at_ns_) return {};
-  space_at_ns_ = now_ns + space_interval_ns;
+base::Result<void> Sorter::look_at_space() {
   const auto space = disk_.space();
   if (!space) return space.error();
   std::uint64_t reserve = options_.reserve_bytes;
@@ -199,7 +200,7 @@ base::Result<void> Sorter::plan() {
     return started;
   }
   state_ = State::writing;
-  return {};
+  return look_at_space();  // others are not to count on what it has taken
 }
 
 // The log knows more of damage than the journal's remains do, and where partitions begin now.

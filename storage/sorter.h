@@ -48,6 +48,8 @@ class Sorter final : private RecoveryVisitor {
 
   // True when there is more to do at once. After an error it begins anew, not before retry_ns.
   base::Result<bool> step(std::uint64_t now_ns);
+  // Somebody has taken some of the device: what is free is asked for in the next step.
+  void look_again() { space_at_ns_ = 0; }
 
  private:
   static constexpr std::uint64_t retry_ns = 1'000'000'000;
@@ -91,7 +93,7 @@ class Sorter final : private RecoveryVisitor {
 
   base::Result<bool> work();
   std::uint64_t rest_times() const;
-  base::Result<void> look_at_space(std::uint64_t now_ns);
+  base::Result<void> look_at_space();
   bool wants_pass() const;
   void scan();
   base::Result<void> plan();

@@ -75,6 +75,17 @@ def old_records_go_and_new_ones_stay(directory):
         assert early.returncode != 0 and "not in the log" in early.stderr, early
 
 
+def all_records(up, topic, *words):
+    """From the earliest on; anew where retention or compaction took away what was being read."""
+    def attempt():
+        run = up.run("consume", topic, "--from", "earliest", "--exit-at-end", *words)
+        if run.returncode != 0 and "not in the log" in run.stderr:
+            return None
+        assert run.returncode == 0, run.stderr
+        return (run.stdout.splitlines(),)
+    return eventually(attempt)[0]
+
+
 @case
 def a_partition_keeps_to_its_size(directory):
     with small_disk(directory, 320) as disk:
@@ -87,7 +98,7 @@ def a_partition_keeps_to_its_size(directory):
             def is_small():
                 return offsets(up, "t")["bytes"] < 40 << 20
             assert eventually(is_small), offsets(up, "t")
-            found = numbers(up.consume("t"))
+            found = numbers(all_records(up, "t"))
             assert found == list(range(found[0], 400_000)) and len(found) > 15_000, len(found)
             assert eventually(lambda: shard(up)["segment_bytes"] < 80 << 20), shard(up)
 
@@ -101,9 +112,9 @@ def a_node_keeps_to_its_size(directory):
                 assert run.returncode == 0, run.stderr
         assert eventually(lambda: shard(up)["segment_bytes"] < 60 << 20), shard(up)
         for topic in ("a", "b"):
-            found = numbers(up.consume(topic))
+            found = numbers(all_records(up, topic))
             assert found == list(range(150_000 - len(found), 150_000))
-        assert len(up.consume("b")) > 20_000
+        assert len(all_records(up, "b")) > 20_000
 
 
 @case
@@ -135,7 +146,7 @@ def of_each_key_the_last_record_stays(directory):
             assert run.returncode == 0, run.stderr
 
             def records():
-                lines_read = up.consume("t", "--key-delimiter", "=")
+                lines_read = all_records(up, "t", "--key-delimiter", "=")
                 return [line.split("=", 1) for line in lines_read]
 
             started = up.json("topic", "describe", "t")["created"].split(".")[0] + "Z"

@@ -176,6 +176,15 @@ TEST(Sorter, a_file_is_not_given_up_while_it_is_being_read) {
   EXPECT_FALSE(at.disk.exists(segment_file_name(1)));
 }
 
+TEST(Sorter, what_a_pass_has_taken_is_no_longer_free_for_others) {
+  LogFixture at(sorting_log_options());
+  at.disk.set_capacity(200 * base::mib);
+  at.fill(1, 50'000, 2 * base::mib);
+  for (int i = 0; i < 100 && !at.disk.exists(unfinished_segment_name); ++i) at.keep_house();
+  ASSERT_TRUE(at.disk.exists(unfinished_segment_name)) << at.error.has_value();
+  EXPECT_EQ(at.log->sorter_link().free_bytes.get(), at.disk.space()->free_bytes);
+}
+
 TEST(Sorter, a_time_is_found_in_a_segment) {
   LogFixture at(sorting_log_options());
   for (int i = 0; i < 600; ++i) at.append(7, 500);  // times 1000, 1001, ...
