@@ -258,6 +258,9 @@ class Log final : private RecoveryVisitor, private DiskHandler {
                const BatchView& batch);
   ReadStatus read_journal(const Partition& partition, Cursor& cursor, std::uint32_t max_bytes,
                           Slice& slice);
+  Cursor journal_cursor_at_time(const Partition& partition, std::int64_t timestamp_ms) const;
+  Cursor later_cursor_at_time(const Partition& partition, base::Offset offset,
+                              std::int64_t timestamp_ms) const;
   // Nothing: it has no record from the cursor on, which now stands behind it.
   std::optional<ReadStatus> read_segment(const Partition& partition, Cursor& cursor,
                                          std::uint32_t max_bytes, Slice& slice);

@@ -23,9 +23,25 @@ Log::Cursor Log::cursor_at_time(std::uint32_t slot, std::int64_t timestamp_ms) c
     return {.offset = std::max(segment->first_offset, partition.log_start),
             .from_ms = timestamp_ms};
   }
+  return journal_cursor_at_time(partition, timestamp_ms);
+}
+
+Log::Cursor Log::journal_cursor_at_time(const Partition& partition,
+                                        std::int64_t timestamp_ms) const {
   const auto place = index_.find_time(partition.index, timestamp_ms);
   if (!place.valid()) return {.offset = partition.log_end};
   return {.offset = index_.offset_at(place), .place = place};
+}
+
+// What was new enough in the segments before the offset lies before the log's start.
+Log::Cursor Log::later_cursor_at_time(const Partition& partition, base::Offset offset,
+                                      std::int64_t timestamp_ms) const {
+  while (const auto segment = segments_.find_offset(partition.segments, offset)) {
+    if (segment->max_timestamp_ms >= timestamp_ms)
+      return {.offset = offset, .from_ms = timestamp_ms};
+    offset = segment->end_offset;
+  }
+  return journal_cursor_at_time(partition, timestamp_ms);
 }
 
 Log::ReadStatus Log::read(std::uint32_t slot, Cursor& cursor, std::uint32_t max_bytes,
@@ -132,6 +148,10 @@ std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cur
   ReadStatus status = ReadStatus::ready;
   if (!cursor.found) status = look_up(*segment, cursor);
   if (status != ReadStatus::ready) return status;
+  if (cursor.position == segment_end && cursor.from_ms != no_time) {
+    cursor = later_cursor_at_time(partition, segment->end_offset, cursor.from_ms);
+    return {};
+  }
   if (cursor.position == segment_end) {
     jump(cursor, segment->end_offset);
     cursor.batch_offset = segment->end_offset;
@@ -221,8 +241,9 @@ Log::ReadStatus Log::walk(const Segment& segment, Cursor& cursor) {
     if (!by_time && !segment.is_sparse && batch.base_offset() > cursor.offset) {
       return ReadStatus::damaged;
     }
-    if (by_time ? batch.max_timestamp_ms() >= cursor.from_ms
-                : batch.last_offset() >= cursor.offset) {
+    // Batches before the log's start may still be in the segment.
+    const bool is_new_enough = !by_time || batch.max_timestamp_ms() >= cursor.from_ms;
+    if (is_new_enough && batch.last_offset() >= cursor.offset) {
       cursor.found = true;
       if (by_time) jump(cursor, batch.base_offset());
       return ReadStatus::ready;
@@ -230,7 +251,7 @@ Log::ReadStatus Log::walk(const Segment& segment, Cursor& cursor) {
     cursor.position += batch.bytes();
     cursor.batch_offset = batch.last_offset() + 1;
   }
-  if (!segment.is_sparse) return ReadStatus::damaged;
+  if (!segment.is_sparse && cursor.from_ms == no_time) return ReadStatus::damaged;
   cursor.found = true;
   return ReadStatus::ready;
 }

@@ -200,6 +200,47 @@ TEST(Sorter, a_time_is_found_in_a_segment) {
   EXPECT_EQ(at.log->cursor_at_time(at.slot(7), 1610).offset, 610);
 }
 
+TEST(Sorter, a_time_before_the_start_of_the_log_is_found_at_its_start) {
+  LogFixture at(sorting_log_options());
+  for (int i = 0; i < 600; ++i) at.append(7, 500);  // times 1000, 1001, ...
+  at.settle();
+  at.sort();
+  at.log->delete_records(at.slot(7), 300);
+  for (const std::int64_t wanted : {0, 1000, 1299, 1300, 1301}) {
+    Log::Cursor cursor = at.log->cursor_at_time(at.slot(7), wanted);
+    Log::Slice slice;
+    ASSERT_EQ(at.read(7, cursor, slice), Status::ready) << wanted;
+    EXPECT_EQ(slice.base_offset, std::max<std::int64_t>(wanted - 1000, 300));
+  }
+}
+
+TEST(Sorter, a_time_that_was_only_before_the_start_of_the_log_is_looked_for_further_on) {
+  LogFixture at(sorting_log_options());
+  const auto append_at = [&](std::int64_t time_ms) {
+    std::vector<std::byte> buffer(4096);
+    BatchBuilder builder(buffer);
+    ASSERT_TRUE(builder.add(std::nullopt, std::string_view("value"), time_ms));
+    at.log->append_batch(at.slot(7), builder.finish(base::no_producer_id, -1, -1), true);
+    at.settle();
+  };
+  // Two segments, then the journal.
+  for (const std::int64_t time_ms : {9000, 1000, 1001}) append_at(time_ms);
+  at.sort();
+  for (const std::int64_t time_ms : {1002, 5000, 1003}) append_at(time_ms);
+  at.sort();
+  for (const std::int64_t time_ms : {1004, 7000, 1005}) append_at(time_ms);
+  at.log->delete_records(at.slot(7), 1);
+  for (const auto& [wanted, offset] : {std::pair{1000, 1}, {4000, 4}, {5001, 7}}) {
+    Log::Cursor cursor = at.log->cursor_at_time(at.slot(7), wanted);
+    Log::Slice slice;
+    ASSERT_EQ(at.read(7, cursor, slice), Status::ready) << wanted;
+    EXPECT_EQ(slice.base_offset, offset) << wanted;
+  }
+  Log::Cursor cursor = at.log->cursor_at_time(at.slot(7), 8000);
+  Log::Slice slice;
+  EXPECT_EQ(at.read(7, cursor, slice), Status::at_end);
+}
+
 TEST(Sorter, the_index_leads_to_a_batch_without_reading_the_segment) {
   LogFixture at(sorting_log_options());
   at.fill(1, 1000, 3 * base::mib);
