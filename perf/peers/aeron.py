@@ -41,11 +41,10 @@ DRIVER = {
     "aeron.client.liveness.timeout": "3600s",
     "aeron.publication.unblock.timeout": "3601s",
 }
-# The driver's threads as one; the archive's as one that runs the driver's as well and sleeps when
-# idle, as it comes, since an archive does not outlive standing still.
+# The driver's threads as one, the archive's as one that runs the driver's as well.
 SHARED = {"aeron.threading.mode": "SHARED", "aeron.shared.idle.strategy": "yield"}
 INVOKED = {"aeron.threading.mode": "INVOKER", "aeron.archive.threading.mode": "SHARED",
-           "aeron.archive.idle.strategy": "backoff",
+           "aeron.archive.idle.strategy": "yield",
            "aeron.archive.control.channel.enabled": "false",
            "aeron.archive.control.response.channel": "aeron:ipc",
            "aeron.archive.replication.channel": "aeron:udp?endpoint=127.0.0.1:0",
@@ -74,11 +73,11 @@ class Aeron(Peer):
               "driver of one yielding thread: on two processors it bore more than three that spin",
               SHARED, spins=True),
         Setup("archive", PAGE_CACHE, RECORDED,
-              "archive.file.sync.level=0, archive and driver of one thread that "
-              "sleeps when idle; subscribers are live", synced("0")),
+              "archive.file.sync.level=0, archive and driver of one yielding thread; "
+              "subscribers are live", synced("0"), restarts=True),
         Setup("archive, flushed", DEVICE, RECORDED,
-              "archive.file.sync.level=2, archive and driver of one thread that "
-              "sleeps when idle; subscribers are live and do not wait for the flush", synced("2")),
+              "archive.file.sync.level=2, archive and driver of one yielding thread; "
+              "subscribers are live and do not wait for the flush", synced("2"), restarts=True),
     )
 
     def install(self):

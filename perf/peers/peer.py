@@ -61,6 +61,8 @@ class Setup:
     options: dict = dataclasses.field(default_factory=dict)  # for start()
     # While nobody asks anything of it: so it stands still when it is not its turn.
     spins: bool = False
+    # It does not outlive standing still: it is stopped instead, and started for each turn.
+    restarts: bool = False
 
 
 class Running:

@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -99,23 +100,29 @@ class Brake:
 
 
 class Memory:
-    """The most resident memory of a peer while it is measured."""
+    """The most resident memory of a peer while growth is measured. Looking costs time that shows in
+    latencies of other workloads, whose memory is that of the end."""
 
     EVERY_S = 0.2
 
-    def __init__(self, running):
+    def __init__(self, running, workload):
         self.running = running
+        self.looks_once = not workload.axis
         self.most = 0
         self.is_over = threading.Event()
         self.thread = threading.Thread(target=self.work)
 
     def __enter__(self):
-        self.thread.start()
+        if not self.looks_once:
+            self.thread.start()
         return self
 
     def __exit__(self, *_):
         self.is_over.set()
-        self.thread.join()
+        if self.looks_once:
+            self.work()
+        else:
+            self.thread.join()
 
     def work(self):
         while True:
@@ -133,19 +140,34 @@ class Started:
         self.slowed = slowed
         self.directory = os.path.join(directory, f"{peer.name}-{setup.name}".replace(" ", "-"))
         os.mkdir(self.directory)
-        self.running = peer.start(self.directory, setup)
+        self.running = None
+        self.wake()
         self.running.settle()
         self.rest()
 
+    def wake(self):
+        if self.running is None:
+            directory = tempfile.mkdtemp(dir=self.directory)
+            self.running = self.peer.start(directory, self.setup)
+        else:
+            self.running.resume()
+        time.sleep(self.peer.wake_s)
+
     def rest(self):
-        if self.setup.spins:
+        if self.setup.restarts:
+            self.stop()
+        elif self.setup.spins:
             self.running.pause()
 
+    def stop(self):
+        if self.running is not None:
+            self.running.stop()
+            self.running = None
+
     def measure(self, load, workload, plan):
-        self.running.resume()
-        time.sleep(self.peer.wake_s)
+        self.wake()
         before = self.running.usage()
-        with Brake(self.running, self.slowed), Memory(self.running) as memory:
+        with Brake(self.running, self.slowed), Memory(self.running, workload) as memory:
             one = generate(load, self.running.address, {**load.settings, **self.running.settings},
                            workload, plan)
         after = self.running.usage()
@@ -211,7 +233,7 @@ def measure(chosen, plan, directory, seed, slowed):
         results["cells"] = take_turns(started, plan, random.Random(seed))
     finally:
         for one in started:
-            one.running.stop()
+            one.stop()
     return results
 
 
