@@ -156,7 +156,9 @@ def foreign_drivers(results):
 
 def path_of(cell):
     """What its messages go through: shared memory or a socket."""
-    return "memif" if "memif" in cell.data["setup"] or cell.data["load"] == "IPC" else "udp"
+    data = cell.data
+    is_shared = data["setup"] == "memif" or (data["peer"] == "aeron" and data["load"] != "UDP")
+    return "memif" if is_shared else "udp"
 
 
 def in_floors(results, cell, kind):
