@@ -148,13 +148,15 @@ std::optional<Log::ReadStatus> Log::read_segment(const Partition& partition, Cur
   ReadStatus status = ReadStatus::ready;
   if (!cursor.found) status = look_up(*segment, cursor);
   if (status != ReadStatus::ready) return status;
-  if (cursor.position == segment_end && cursor.from_ms != no_time) {
-    cursor = later_cursor_at_time(partition, segment->end_offset, cursor.from_ms);
-    return {};
-  }
   if (cursor.position == segment_end) {
-    jump(cursor, segment->end_offset);
-    cursor.batch_offset = segment->end_offset;
+    if (cursor.from_ms == no_time) {
+      jump(cursor, segment->end_offset);
+      cursor.batch_offset = segment->end_offset;
+    } else {
+      const base::Offset gap_from = cursor.asked_offset();
+      cursor = later_cursor_at_time(partition, segment->end_offset, cursor.from_ms);
+      cursor.gap_from = gap_from;
+    }
     return {};
   }
 

@@ -232,13 +232,21 @@ TEST(Sorter, a_time_that_was_only_before_the_start_of_the_log_is_looked_for_furt
   at.log->delete_records(at.slot(7), 1);
   for (const auto& [wanted, offset] : {std::pair{1000, 1}, {4000, 4}, {5001, 7}}) {
     Log::Cursor cursor = at.log->cursor_at_time(at.slot(7), wanted);
+    const base::Offset told = cursor.asked_offset();
     Log::Slice slice;
     ASSERT_EQ(at.read(7, cursor, slice), Status::ready) << wanted;
     EXPECT_EQ(slice.base_offset, offset) << wanted;
+    // Whoever was told where it begins knows what was passed over.
+    EXPECT_EQ(slice.asked_offset, told) << wanted;
   }
   Log::Cursor cursor = at.log->cursor_at_time(at.slot(7), 8000);
+  const base::Offset told = cursor.asked_offset();
   Log::Slice slice;
   EXPECT_EQ(at.read(7, cursor, slice), Status::at_end);
+  append_at(9001);
+  ASSERT_EQ(at.read(7, cursor, slice), Status::ready);
+  EXPECT_EQ(slice.base_offset, 9);
+  EXPECT_EQ(slice.asked_offset, told);
 }
 
 TEST(Sorter, the_index_leads_to_a_batch_without_reading_the_segment) {
