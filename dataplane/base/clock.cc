@@ -22,43 +22,61 @@ bool tsc_is_invariant() {
   return (edx & (1U << 8)) != 0;
 }
 
+struct Readings {
+  std::uint64_t tsc = 0;
+  std::uint64_t monotonic_ns = 0;
+};
+
+// The two belong together only if nobody took the processor in between: of a few tries the one with
+// the narrowest window counts.
+Readings read_both() {
+  Readings read;
+  std::uint64_t narrowest = ~0ULL;
+  for (int i = 0; i < 5; ++i) {
+    const std::uint64_t before = __rdtsc();
+    const std::uint64_t ns = read_clock(CLOCK_MONOTONIC);
+    const std::uint64_t after = __rdtsc();
+    if (after - before >= narrowest) continue;
+    narrowest = after - before;
+    read = {before + narrowest / 2, ns};
+  }
+  return read;
+}
+
+double ns_per_tick_between(const Readings& first, const Readings& last) {
+  return static_cast<double>(last.monotonic_ns - first.monotonic_ns) /
+         static_cast<double>(last.tsc - first.tsc);
+}
+
+// 2 ms against the kernel's clock give the rate to about 50 parts per million; each clock's later
+// anchors refine it over a longer span.
+double measure_ns_per_tick() {
+  const Readings first = read_both();
+  Readings last = first;
+  while (last.monotonic_ns - first.monotonic_ns < 2 * ms_ns) last = read_both();
+  return ns_per_tick_between(first, last);
+}
+
 }  // namespace
 
 SystemClock::SystemClock() {
   tsc_usable_ = tsc_is_invariant();
   if (tsc_usable_) {
-    // 2 ms against the kernel's clock gives the rate to about 50 parts per million; every later
-    // anchor refines it over a longer span.
-    anchor();
-    while (read_clock(CLOCK_MONOTONIC) - anchor_monotonic_ns_ < 2 * ms_ns) {
-    }
+    static const double ns_per_tick = measure_ns_per_tick();
+    ns_per_tick_ = ns_per_tick;
     anchor();
     reanchor_ticks_ = static_cast<std::uint64_t>(static_cast<double>(second_ns) / ns_per_tick_);
   }
 }
 
 void SystemClock::anchor() {
-  // The two readings belong together only if nobody took the processor in between: of a few tries
-  // the one with the narrowest window counts.
-  std::uint64_t tsc = 0;
-  std::uint64_t ns = 0;
-  std::uint64_t narrowest = ~0ULL;
-  for (int i = 0; i < 5; ++i) {
-    const std::uint64_t before = __rdtsc();
-    const std::uint64_t read = read_clock(CLOCK_MONOTONIC);
-    const std::uint64_t after = __rdtsc();
-    if (after - before >= narrowest) continue;
-    narrowest = after - before;
-    tsc = before + narrowest / 2;
-    ns = read;
+  const Readings read = read_both();
+  if (anchor_tsc_ != 0 && read.tsc > anchor_tsc_) {
+    ns_per_tick_ = ns_per_tick_between({anchor_tsc_, anchor_monotonic_ns_}, read);
   }
   anchor_wall_ns_ = read_clock(CLOCK_REALTIME);
-  if (anchor_tsc_ != 0 && tsc > anchor_tsc_) {
-    ns_per_tick_ =
-        static_cast<double>(ns - anchor_monotonic_ns_) / static_cast<double>(tsc - anchor_tsc_);
-  }
-  anchor_tsc_ = tsc;
-  anchor_monotonic_ns_ = ns;
+  anchor_tsc_ = read.tsc;
+  anchor_monotonic_ns_ = read.monotonic_ns;
 }
 
 std::uint64_t SystemClock::monotonic_ns() {

@@ -81,18 +81,13 @@ base::Result<void> apply(NodeOptions& options, std::string_view flag, const std:
     (flag == "--data-max"       ? options.data_bytes_max
      : flag == "--disk-reserve" ? options.disk_reserve_bytes
                                 : options.scrub_bytes_per_s) = *bytes;
-  } else if (flag == "--max-partitions") {
+  } else if (flag == "--max-partitions" || flag == "--max-sessions") {
     const auto count = parse_u64(value);
     if (!count || *count == 0 || *count > 32768) {
-      return Error(ErrorCode::invalid_argument, "--max-partitions {}: 1 to 32768", value);
+      return Error(ErrorCode::invalid_argument, "{} {}: 1 to 32768", flag, value);
     }
-    options.partitions_max = static_cast<std::uint32_t>(*count);
-  } else if (flag == "--max-sessions") {
-    const auto count = parse_u64(value);
-    if (!count || *count == 0 || *count > 32768) {
-      return Error(ErrorCode::invalid_argument, "--max-sessions {}: 1 to 32768", value);
-    }
-    options.sessions_max = static_cast<std::uint32_t>(*count);
+    (flag == "--max-partitions" ? options.partitions_max : options.sessions_max) =
+        static_cast<std::uint32_t>(*count);
   } else if (flag == "--record-disk") {
     options.recording_directory = value;
   } else {

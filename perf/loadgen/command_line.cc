@@ -33,6 +33,7 @@ struct Words {  // that are read once all of them are there
   double warm_up_s = 1;
   double measured_s = 5;
   double fill_s = 600;
+  double drain_s = 30;
   bool publish_only = false;
 };
 
@@ -66,7 +67,7 @@ void declare(CLI::App& app, LoadgenOptions& to, Words& words) {
       ->check(CLI::Range(0.0, 3600.0));
   app.add_option("--seconds", words.measured_s, "Seconds that are [5]")
       ->check(CLI::Range(0.01, 86400.0));
-  app.add_option("--drain", to.drain_s, "Seconds to wait for what is then still on its way [30]")
+  app.add_option("--drain", words.drain_s, "Seconds to wait for what is then still on its way [30]")
       ->check(CLI::Range(0.0, 3600.0));
   app.add_flag("--publish-only", words.publish_only, "Nothing is taken out again");
   app.add_option("--hgrm", to.hgrm_prefix, "Write PREFIX-acknowledged.hgrm, PREFIX-delivered.hgrm");
@@ -109,7 +110,8 @@ int parse_command_line(int argc, char** argv, LoadgenOptions& options) {
   if (is_own || app.count("--warm-up") != 0) workload.warm_up_ns = ns_of(words.warm_up_s);
   if (is_own || app.count("--seconds") != 0) workload.measured_ns = ns_of(words.measured_s);
   workload.consumes = !words.publish_only;
-  workload.fill_ns_max = ns_of(words.fill_s);
+  options.fill_ns = ns_of(words.fill_s);
+  options.drain_ns = ns_of(words.drain_s);
   if (workload.backlog != 0 && workload.subscribers != 1) {
     return fail("--backlog is taken out by one subscriber");
   }

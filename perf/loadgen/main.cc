@@ -100,10 +100,11 @@ Result<LoadReport> measure(const LoadgenOptions& options) {
   base::SystemClock clock;
   const double cpu_before = cpu_s();
   const std::uint64_t start_ns = clock.monotonic_ns();
-  const auto drain_ns =
-      static_cast<std::uint64_t>(options.drain_s * static_cast<double>(base::second_ns));
   auto result = run_load(options.workload, **driver, clock,
-                         {.drain_ns = drain_ns, .make_reader = make_reader, .on_progress = show});
+                         {.fill_ns = options.fill_ns,
+                          .drain_ns = options.drain_ns,
+                          .make_reader = make_reader,
+                          .on_progress = show});
   if (!result) return result.error();
   return LoadReport{.driver = options.driver.name,
                     .workload = options.workload,

@@ -1,6 +1,7 @@
 // LoadgenOptions: what the command line of millrace-loadgen asks for.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "perf/loadgen/drivers/make_driver.h"
@@ -15,7 +16,8 @@ struct LoadgenOptions {
   std::string hgrm_prefix;         // PREFIX-acknowledged.hgrm, PREFIX-delivered.hgrm; empty: none
   std::string open_messaging_out;  // a file; empty: none
   int cpu = -1;                    // -1: not pinned
-  double drain_s = 30;             // how long what is on its way is waited for
+  std::uint64_t fill_ns = 0;       // as in LoadOptions
+  std::uint64_t drain_ns = 0;
 };
 
 // The exit code when there is nothing more to do, or -1.

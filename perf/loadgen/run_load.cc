@@ -114,7 +114,7 @@ Result<LoadResult> Load::run() {
 Result<void> Load::fill() {
   if (workload_.backlog == 0) return {};
   start_ns_ = clock_.monotonic_ns();
-  const std::uint64_t give_up_ns = start_ns_ + workload_.fill_ns_max;
+  const std::uint64_t give_up_ns = start_ns_ + options_.fill_ns;
   is_filling_ = true;
   while (sent_ < workload_.backlog && clock_.monotonic_ns() < give_up_ns) {
     if (auto turned = turn(true); !turned) return turned;

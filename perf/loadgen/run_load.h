@@ -53,6 +53,7 @@ struct Progress {
 };
 
 struct LoadOptions {
+  std::uint64_t fill_ns = 600'000'000'000;  // after which a backlog is as large as it is
   std::uint64_t drain_ns = 30'000'000'000;  // how long what is on its way is waited for
   // Not yet acknowledged and, if they are consumed, delivered.
   std::uint64_t in_flight_max = 1U << 20;

@@ -15,8 +15,6 @@ UNSEEN_SIZES = ((100, 0), (288, 0))
 UNSEEN_BATCHES = ((32, 4000),)
 SHARED = (100, 0)
 THROTTLED_S = 4
-
-
 # In the long run: into the journal, and by the sorter into a segment.
 WRITTEN_TIMES = 2
 

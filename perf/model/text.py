@@ -6,7 +6,6 @@ import model
 import table
 
 
-
 def figure(value, digits=3):
     """In so many digits, never as a power."""
     if value is None:

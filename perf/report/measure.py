@@ -1,5 +1,6 @@
 """Runs the matrix: starts every peer, then lets their loads take turns, round after round."""
 
+import contextlib
 import json
 import os
 import random
@@ -72,63 +73,55 @@ def generate(load, address, settings, workload, plan):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-class Brake:
+class Beside:
+    """Something done again and again on a thread while a peer is measured; turn() does it once."""
+
+    def __init__(self, every_s):
+        self.every_s = every_s
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.work)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+    def work(self):
+        while not self.is_over.wait(self.every_s):
+            self.turn()
+
+
+class Brake(Beside):
     """Makes a peer stand still for a share of the time, to see whether the report shows it."""
 
     PERIOD_S = 0.01
 
     def __init__(self, running, share):
+        super().__init__(self.PERIOD_S * (1 - share))
         self.running = running
         self.share = share
-        self.is_over = threading.Event()
-        self.thread = threading.Thread(target=self.work)
 
-    def __enter__(self):
-        if self.share:
-            self.thread.start()
-
-    def __exit__(self, *_):
-        if self.share:
-            self.is_over.set()
-            self.thread.join()
-
-    def work(self):
-        while not self.is_over.wait(self.PERIOD_S * (1 - self.share)):
-            self.running.pause()
-            time.sleep(self.PERIOD_S * self.share)
-            self.running.resume()
+    def turn(self):
+        self.running.pause()
+        time.sleep(self.PERIOD_S * self.share)
+        self.running.resume()
 
 
-class Memory:
-    """The most resident memory of a peer while growth is measured. Looking costs time that shows in
-    latencies of other workloads, whose memory is that of the end."""
+class Memory(Beside):
+    """The most resident memory of a peer."""
 
     EVERY_S = 0.2
 
-    def __init__(self, running, workload):
+    def __init__(self, running):
+        super().__init__(self.EVERY_S)
         self.running = running
-        self.looks_once = not workload.axis
         self.most = 0
-        self.is_over = threading.Event()
-        self.thread = threading.Thread(target=self.work)
 
-    def __enter__(self):
-        if not self.looks_once:
-            self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.is_over.set()
-        if self.looks_once:
-            self.work()
-        else:
-            self.thread.join()
-
-    def work(self):
-        while True:
-            self.most = max(self.most, self.running.usage()["resident_bytes"])
-            if self.is_over.wait(self.EVERY_S):
-                return
+    def turn(self):
+        self.most = max(self.most, self.running.usage()["resident_bytes"])
 
 
 class Started:
@@ -167,7 +160,13 @@ class Started:
     def measure(self, load, workload, plan):
         self.wake()
         before = self.running.usage()
-        with Brake(self.running, self.slowed), Memory(self.running, workload) as memory:
+        memory = Memory(self.running)
+        with contextlib.ExitStack() as beside:
+            if self.slowed:
+                beside.enter_context(Brake(self.running, self.slowed))
+            # Looking costs time, which would show in latencies.
+            if workload.axis:
+                beside.enter_context(memory)
             one = generate(load, self.running.address, {**load.settings, **self.running.settings},
                            workload, plan)
         after = self.running.usage()
@@ -177,7 +176,7 @@ class Started:
             one["messages"] = one["sent_per_s"] * seconds
             one["peer_cpu_s"] = after["cpu_s"] - before["cpu_s"]
             one["peer_written_bytes"] = after["written_bytes"] - before["written_bytes"]
-            one["peer_resident_bytes"] = memory.most
+            one["peer_resident_bytes"] = max(memory.most, after["resident_bytes"])
         return one
 
 

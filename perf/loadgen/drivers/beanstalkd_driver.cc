@@ -23,16 +23,8 @@ Error refused(std::string_view text) {
   return Error(ErrorCode::unavailable, "beanstalkd: {}", text);
 }
 
-// Its views hold until the stream is pumped.
 Result<std::optional<BeanstalkdReply>> next_reply(TcpStream& stream) {
-  BeanstalkdReply reply;
-  const std::int64_t bytes = read_beanstalkd(stream.in(), reply);
-  if (bytes < 0) {
-    return Error(ErrorCode::corrupt, "beanstalkd: what came does not read as a reply");
-  }
-  if (bytes == 0) return std::optional<BeanstalkdReply>();
-  stream.take(static_cast<std::size_t>(bytes));
-  return std::optional<BeanstalkdReply>(reply);
+  return take_message(stream, read_beanstalkd, "beanstalkd: what came does not read as a reply");
 }
 
 }  // namespace
@@ -89,10 +81,7 @@ bool BeanstalkdDriver::offer(std::uint64_t number, std::span<const std::byte> pa
 }
 
 Result<void> BeanstalkdDriver::poll(Events& events) {
-  if (writer_) {
-    if (auto pumped = writer_->pump(); !pumped) return pumped;
-    if (auto taken = take_answers(events); !taken) return taken;
-  }
+  if (auto taken = pump_and(writer_, [&] { return take_answers(events); }); !taken) return taken;
   for (std::uint32_t i = 0; i < readers_.size(); ++i) {
     if (auto pumped = readers_[i].pump(); !pumped) return pumped;
     if (auto taken = take_jobs(i, events); !taken) return taken;

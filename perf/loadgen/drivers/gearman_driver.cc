@@ -22,17 +22,11 @@ Error unexpected(GearmanType type) {
                static_cast<std::uint32_t>(type));
 }
 
-// Nothing: it is not all there. Its data holds until the stream is pumped.
 Result<std::optional<GearmanPacket>> next_packet(TcpStream& stream) {
-  GearmanPacket packet;
-  const std::int64_t bytes = read_gearman(stream.in(), packet);
-  if (bytes < 0) {
-    return Error(ErrorCode::corrupt, "gearman: what came does not read as a response");
-  }
-  if (bytes == 0) return std::optional<GearmanPacket>();
-  stream.take(static_cast<std::size_t>(bytes));
-  if (packet.type == GearmanType::error) return refused(packet.data);
-  return std::optional<GearmanPacket>(packet);
+  auto packet =
+      take_message(stream, read_gearman, "gearman: what came does not read as a response");
+  if (packet && *packet && (*packet)->type == GearmanType::error) return refused((*packet)->data);
+  return packet;
 }
 
 }  // namespace
@@ -89,13 +83,8 @@ bool GearmanDriver::offer(std::uint64_t number, std::span<const std::byte> paylo
 }
 
 Result<void> GearmanDriver::poll(Events& events) {
-  if (client_) {
-    if (auto pumped = client_->pump(); !pumped) return pumped;
-    if (auto taken = take_answers(events); !taken) return taken;
-  }
-  if (!worker_) return {};
-  if (auto pumped = worker_->pump(); !pumped) return pumped;
-  return take_jobs(events);
+  if (auto taken = pump_and(client_, [&] { return take_answers(events); }); !taken) return taken;
+  return pump_and(worker_, [&] { return take_jobs(events); });
 }
 
 Result<void> GearmanDriver::take_answers(Events& events) {

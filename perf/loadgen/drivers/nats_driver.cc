@@ -28,31 +28,25 @@ Error unexpected(std::string_view subject) {
   return Error(ErrorCode::corrupt, "nats: a message of subject '{}' came", subject);
 }
 
-Error not_nats() { return Error(ErrorCode::corrupt, "nats: what came does not read as NATS"); }
-
-// The next message or PONG that came, past all else; answers PING. Its views hold until the stream
-// is pumped.
+// The next message or PONG that came, past all else; answers PING.
 Result<std::optional<NatsMessage>> next_message(TcpStream& stream) {
-  NatsMessage message;
-  std::int64_t bytes = 0;
-  while ((bytes = read_nats(stream.in(), message)) > 0) {
-    stream.take(static_cast<std::size_t>(bytes));
-    switch (message.verb) {
+  while (true) {
+    auto message = take_message(stream, read_nats, "nats: what came does not read as NATS");
+    if (!message || !*message) return message;
+    switch ((*message)->verb) {
       case NatsVerb::error:
-        return refused(message.line);
+        return refused((*message)->line);
       case NatsVerb::ping:
         stream.out().append("PONG\r\n");
         break;
       case NatsVerb::pong:
       case NatsVerb::message:
-        return std::optional<NatsMessage>(message);
+        return message;
       case NatsVerb::info:
       case NatsVerb::ok:
         break;
     }
   }
-  if (bytes < 0) return not_nats();
-  return std::optional<NatsMessage>();
 }
 
 // Takes messages until one has this subject; its payload. No subject: until PONG.
@@ -175,13 +169,8 @@ bool NatsDriver::offer(std::uint64_t number, std::span<const std::byte> payload)
 }
 
 Result<void> NatsDriver::poll(Events& events) {
-  if (writer_) {
-    if (auto pumped = writer_->pump(); !pumped) return pumped;
-    if (auto taken = take_answers(events); !taken) return taken;
-  }
-  if (!reader_) return {};
-  if (auto pumped = reader_->pump(); !pumped) return pumped;
-  return take_messages(events);
+  if (auto taken = pump_and(writer_, [&] { return take_answers(events); }); !taken) return taken;
+  return pump_and(reader_, [&] { return take_messages(events); });
 }
 
 Result<void> NatsDriver::take_answers(Events& events) {

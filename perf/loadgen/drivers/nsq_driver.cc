@@ -32,21 +32,16 @@ void write_body(std::string& out, std::string_view body) {
   out.append(body);
 }
 
-// The next frame that came, past heartbeats, which it answers. Its data holds until the stream is
-// pumped.
+// The next frame that came, past heartbeats, which it answers.
 Result<std::optional<NsqFrame>> next_frame(TcpStream& stream) {
-  NsqFrame frame;
-  std::int64_t bytes = 0;
-  while ((bytes = read_nsq(stream.in(), frame)) > 0) {
-    stream.take(static_cast<std::size_t>(bytes));
-    if (frame.type == NsqFrameType::error) return refused(frame.data);
-    if (frame.type != NsqFrameType::response || frame.data != "_heartbeat_") {
-      return std::optional<NsqFrame>(frame);
-    }
+  while (true) {
+    auto frame = take_message(stream, read_nsq, "nsq: what came does not read as NSQ");
+    if (!frame || !*frame) return frame;
+    const auto& [type, id, data] = **frame;
+    if (type == NsqFrameType::error) return refused(data);
+    if (type != NsqFrameType::response || data != "_heartbeat_") return frame;
     stream.out().append("NOP\n");
   }
-  if (bytes < 0) return Error(ErrorCode::corrupt, "nsq: what came does not read as NSQ");
-  return std::optional<NsqFrame>();
 }
 
 bool is_ok(const NsqFrame& frame) {
@@ -111,10 +106,7 @@ bool NsqDriver::offer(std::uint64_t number, std::span<const std::byte> payload) 
 }
 
 Result<void> NsqDriver::poll(Events& events) {
-  if (writer_) {
-    if (auto pumped = writer_->pump(); !pumped) return pumped;
-    if (auto taken = take_answers(events); !taken) return taken;
-  }
+  if (auto taken = pump_and(writer_, [&] { return take_answers(events); }); !taken) return taken;
   for (std::uint32_t i = 0; i < readers_.size(); ++i) {
     if (auto pumped = readers_[i].pump(); !pumped) return pumped;
     if (auto taken = take_messages(i, events); !taken) return taken;

@@ -287,7 +287,12 @@ Result<void> RabbitMqDriver::take_frame(const amqp_frame_t& frame, Events& event
       if (auto error = problem(frame.payload.method)) return *error;
       if (frame.payload.method.id != AMQP_BASIC_DELIVER_METHOD) return {};
       const auto* deliver = static_cast<const amqp_basic_deliver_t*>(frame.payload.method.decoded);
-      arriving_.source = read_number<std::uint32_t>(text_of(deliver->consumer_tag)).value_or(0);
+      const std::string_view tag = text_of(deliver->consumer_tag);
+      const auto partition = read_number<std::uint32_t>(tag);
+      if (!partition || *partition >= workload_.partitions) {
+        return Error(ErrorCode::corrupt, "rabbitmq: a message of consumer tag '{}' came", tag);
+      }
+      arriving_.source = *partition;
       arriving_.tag = deliver->delivery_tag;
       return {};
     }

@@ -107,13 +107,8 @@ bool RedisDriver::offer(std::uint64_t number, std::span<const std::byte> payload
 }
 
 Result<void> RedisDriver::poll(Events& events) {
-  if (writer_) {
-    if (auto pumped = writer_->pump(); !pumped) return pumped;
-    if (auto taken = take_answers(events); !taken) return taken;
-  }
-  if (!reader_) return {};
-  if (auto pumped = reader_->pump(); !pumped) return pumped;
-  return take_messages(events);
+  if (auto taken = pump_and(writer_, [&] { return take_answers(events); }); !taken) return taken;
+  return pump_and(reader_, [&] { return take_messages(events); });
 }
 
 Result<void> RedisDriver::take_answers(Events& events) {

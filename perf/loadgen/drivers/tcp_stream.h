@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,5 +49,27 @@ class TcpStream {
   std::size_t in_begin_ = 0;
   std::size_t in_end_ = 0;
 };
+
+// Pumps the stream, if the driver has it, and then takes what came.
+template <typename Take>
+base::Result<void> pump_and(std::optional<TcpStream>& stream, const Take& take) {
+  if (!stream) return {};
+  if (auto pumped = stream->pump(); !pumped) return pumped;
+  return take();
+}
+
+// The next message; nothing: it is not all there. Its views hold until the stream is pumped.
+// read: as bytes.h has it. malformed: the error where it says that this is no message.
+template <typename Message>
+base::Result<std::optional<Message>> take_message(TcpStream& stream,
+                                                  std::int64_t (*read)(std::string_view, Message&),
+                                                  std::string_view malformed) {
+  Message message;
+  const std::int64_t bytes = read(stream.in(), message);
+  if (bytes < 0) return base::Error(base::ErrorCode::corrupt, "{}", malformed);
+  if (bytes == 0) return std::optional<Message>();
+  stream.take(static_cast<std::size_t>(bytes));
+  return std::optional<Message>(message);
+}
 
 }  // namespace millrace::loadgen

@@ -20,7 +20,6 @@ struct Workload {
   // Messages that are there before any is counted. They are taken out after all others have been
   // sent, so nothing is consumed before.
   std::uint64_t backlog = 0;
-  std::uint64_t fill_ns_max = 600'000'000'000;  // then it is as large as it is
   // Of several drivers for one workload not all do everything.
   std::uint32_t member = 0;  // which of them
   bool publishes = true;

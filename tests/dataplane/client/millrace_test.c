@@ -52,6 +52,10 @@ static void bad_options_are_refused_with_a_text(void) {
   EXPECT(client == NULL);
   EXPECT(strstr(error, "nowhere") != NULL);
   mr_options_init(&options);
+  options.packet_buffers = 7;
+  EXPECT(mr_connect(&options, &client, error, sizeof error) == MR_INVALID);
+  EXPECT(strstr(error, "packet_buffers") != NULL);
+  mr_options_init(&options);
   options.silence_timeout_ms = 0;
   EXPECT(mr_connect(&options, &client, NULL, 0) == MR_INVALID);
   EXPECT(mr_connect(NULL, &client, error, 4) == MR_INVALID);
@@ -68,6 +72,7 @@ static void a_client_of_an_absent_node_works_and_closes(void) {
   char error[400];
   mr_options_init(&options);
   options.address = "127.0.0.1:9";
+  options.packet_buffers = 16;
   EXPECT(mr_connect(&options, &client, error, sizeof error) == MR_OK);
   if (client == NULL) {
     fprintf(stderr, "%s\n", error);

@@ -9,10 +9,10 @@ namespace millrace::loadgen {
 namespace {
 
 // A driver of two partitions with its connections.
-class Beanstalkd {
+class Beanstalkd : public ServedDriver<BeanstalkdDriver> {
  public:
-  Beanstalkd() : driver(server.address()) {
-    auto prepared = prepare(driver, {.topic = "t", .partitions = 2});
+  Beanstalkd() {
+    auto prepared = prepare({.topic = "t", .partitions = 2});
     writer = server.accept();
     for (int& reader : readers) {
       reader = server.accept();
@@ -20,17 +20,9 @@ class Beanstalkd {
       server.send(reader, "WATCHING 2\r\nWATCHING 3\r\nWATCHING 2\r\n");
     }
     EXPECT_EQ(error_of(prepared), "");
-    for (const int reader : readers) server.expect(driver, seen, reader, "reserve\r\n");
+    for (const int reader : readers) expect(reader, "reserve\r\n");
   }
 
-  std::string error_after(int connection, std::string_view bytes) {
-    server.send(connection, bytes);
-    return server.error_of(driver, seen);
-  }
-
-  FakeServer server;
-  BeanstalkdDriver driver;
-  SeenEvents seen;
   std::array<int, 16> readers{};
   int writer = -1;
 };
@@ -40,22 +32,21 @@ TEST(BeanstalkdDriver, what_is_put_is_answered_reserved_and_deleted) {
   for (std::uint64_t number = 0; number < 2; ++number) {
     ASSERT_TRUE(queue.driver.offer(number, bytes_of(payload)));
   }
-  queue.server.expect(queue.driver, queue.seen, queue.writer,
-                      "use t-0\r\nput 1024 0 3600 16\r\nsixteen bytes or\r\n"
-                      "use t-1\r\nput 1024 0 3600 16\r\nsixteen bytes or\r\n");
+  queue.expect(queue.writer,
+               "use t-0\r\nput 1024 0 3600 16\r\nsixteen bytes or\r\n"
+               "use t-1\r\nput 1024 0 3600 16\r\nsixteen bytes or\r\n");
   queue.server.send(queue.writer, "USING t-0\r\nINSERTED 17\r\nUSING t-1\r\nINSERTED 18\r\n");
   queue.server.send(queue.readers[3], "RESERVED 18 16\r\nsixteen bytes or\r\n");
-  queue.server.expect(queue.driver, queue.seen, queue.readers[3], "delete 18\r\nreserve\r\n");
+  queue.expect(queue.readers[3], "delete 18\r\nreserve\r\n");
   EXPECT_EQ(queue.seen.acknowledged_numbers, (std::vector<std::uint64_t>{0, 1}));
   EXPECT_EQ(queue.seen.deliveries, (std::vector<Delivery>{{3, std::string(payload)}}));
 }
 
 TEST(BeanstalkdDriver, what_comes_byte_by_byte_is_one_job) {
   Beanstalkd queue;
-  queue.server.send_in_pieces(queue.driver, queue.seen, queue.writer, "INSERTED 1\r\n");
-  queue.server.send_in_pieces(queue.driver, queue.seen, queue.readers[0],
-                              "DELETED\r\nRESERVED 1 4\r\na\r\nb\r\n");
-  queue.server.poll_until(queue.driver, queue.seen, 1, 1);
+  queue.send_in_pieces(queue.writer, "INSERTED 1\r\n");
+  queue.send_in_pieces(queue.readers[0], "DELETED\r\nRESERVED 1 4\r\na\r\nb\r\n");
+  queue.poll_until(1, 1);
   EXPECT_EQ(queue.seen.deliveries[0], Delivery(0, "a\r\nb"));
 }
 
@@ -64,11 +55,10 @@ TEST(BeanstalkdDriver, errors_are_told_in_the_servers_words) {
   EXPECT_EQ(full.error_after(full.writer, "OUT_OF_MEMORY\r\n"), "beanstalkd: OUT_OF_MEMORY");
   Beanstalkd slow;
   EXPECT_EQ(slow.error_after(slow.readers[5], "DEADLINE_SOON\r\n"), "beanstalkd: DEADLINE_SOON");
-  FakeServer server;
-  BeanstalkdDriver driver(server.address());
-  auto prepared = prepare(driver, {.topic = "t"});
-  server.accept();
-  server.send(server.accept(), "WATCHING 2\r\nNOT_IGNORED\r\n");
+  ServedDriver<BeanstalkdDriver> fresh;
+  auto prepared = fresh.prepare({.topic = "t"});
+  fresh.server.accept();
+  fresh.server.send(fresh.server.accept(), "WATCHING 2\r\nNOT_IGNORED\r\n");
   EXPECT_EQ(error_of(prepared), "beanstalkd: NOT_IGNORED");
 }
 
@@ -81,11 +71,10 @@ TEST(BeanstalkdDriver, what_is_not_beanstalkd_is_an_error) {
   Beanstalkd huge;
   EXPECT_EQ(huge.error_after(huge.readers[0], "RESERVED 5 18446744073709551615\r\n"), no_reply);
   EXPECT_TRUE(huge.seen.deliveries.empty());
-  FakeServer server;
-  BeanstalkdDriver driver(server.address());
-  auto prepared = prepare(driver, {.topic = "t"});
-  server.accept();
-  server.send(server.accept(), "220 mail.example ready\r\n");
+  ServedDriver<BeanstalkdDriver> fresh;
+  auto prepared = fresh.prepare({.topic = "t"});
+  fresh.server.accept();
+  fresh.server.send(fresh.server.accept(), "220 mail.example ready\r\n");
   EXPECT_EQ(error_of(prepared), no_reply);
 }
 

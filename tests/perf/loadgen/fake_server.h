@@ -1,5 +1,5 @@
 // FakeServer: the other end of a driver's connections, scripted: what it sent is compared, what it
-// gets is given. SeenEvents: what a driver told.
+// gets is given. SeenEvents: what a driver told. ServedDriver: all of them together.
 #pragma once
 
 #include <arpa/inet.h>
@@ -34,11 +34,6 @@ class SeenEvents final : public Events {
   std::vector<std::uint64_t> acknowledged_numbers;
   std::vector<Delivery> deliveries;
 };
-
-// On a thread of its own, for the server that the driver waits for is in the test.
-inline std::future<base::Result<void>> prepare(Driver& driver, const Workload& workload) {
-  return std::async(std::launch::async, [&driver, workload] { return driver.prepare(workload); });
-}
 
 inline std::string error_of(std::future<base::Result<void>>& prepared) {
   const base::Result<void> result = prepared.get();
@@ -80,8 +75,40 @@ class FakeServer {
     got.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
     EXPECT_EQ(got, wanted);
   }
-  // Polls the driver until this is what it has sent there, and nothing else.
-  void expect(Driver& driver, SeenEvents& seen, int connection, std::string_view wanted) {
+  void send(int connection, std::string_view bytes) {
+    EXPECT_EQ(::send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(bytes.size()));
+  }
+  void hang_up() {
+    for (const int fd : connections_) ::shutdown(fd, SHUT_RDWR);
+  }
+
+ private:
+  static void set_wait(int fd) {
+    const timeval wait{.tv_sec = 20, .tv_usec = 0};
+    EXPECT_EQ(::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
+  }
+
+  int fd_;
+  int port_ = 0;
+  std::vector<int> connections_;
+};
+
+// A driver and the server it speaks to. Where it is polled, what it told is seen.
+template <typename DriverType>
+class ServedDriver {
+ public:
+  template <typename... Options>
+  explicit ServedDriver(Options... options) : driver(server.address(), options...) {}
+  // Else a driver that takes away what it made would wait for an answer.
+  ~ServedDriver() { server.hang_up(); }
+
+  // On a thread of its own, for the server that the driver waits for is in the test.
+  std::future<base::Result<void>> prepare(const Workload& workload) {
+    return std::async(std::launch::async, [this, workload] { return driver.prepare(workload); });
+  }
+  // Polls until this is what the driver has sent there, and nothing else.
+  void expect(int connection, std::string_view wanted) {
     std::string got;
     for (int i = 0; i < polls_max && got.size() < wanted.size(); ++i) {
       ASSERT_TRUE(driver.poll(seen));
@@ -91,20 +118,15 @@ class FakeServer {
     }
     EXPECT_EQ(got, wanted);
   }
-  void send(int connection, std::string_view bytes) {
-    EXPECT_EQ(::send(connection, bytes.data(), bytes.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(bytes.size()));
-  }
   // Each byte comes by itself.
-  void send_in_pieces(Driver& driver, SeenEvents& seen, int connection, std::string_view bytes) {
+  void send_in_pieces(int connection, std::string_view bytes) {
     for (std::size_t i = 0; i < bytes.size(); ++i) {
-      send(connection, bytes.substr(i, 1));
+      server.send(connection, bytes.substr(i, 1));
       ASSERT_TRUE(driver.poll(seen));
     }
   }
-  // Polls the driver until it has told of so much.
-  void poll_until(Driver& driver, SeenEvents& seen, std::size_t acknowledged,
-                  std::size_t delivered) {
+  // Polls until the driver has told of so much.
+  void poll_until(std::size_t acknowledged, std::size_t delivered) {
     for (int i = 0; i < polls_max && (seen.acknowledged_numbers.size() < acknowledged ||
                                       seen.deliveries.size() < delivered);
          ++i) {
@@ -113,11 +135,9 @@ class FakeServer {
     EXPECT_EQ(seen.acknowledged_numbers.size(), acknowledged);
     EXPECT_EQ(seen.deliveries.size(), delivered);
   }
-  void hang_up() {
-    for (const int fd : connections_) ::shutdown(fd, SHUT_RDWR);
-  }
-  // What the driver's poll fails with; empty when it does not.
-  std::string error_of(Driver& driver, SeenEvents& seen) {
+  // What poll fails with once this has come; empty when it does not.
+  std::string error_after(int connection, std::string_view bytes) {
+    server.send(connection, bytes);
     for (int i = 0; i < polls_max; ++i) {
       if (const auto polled = driver.poll(seen); !polled) {
         return std::string(polled.error().message());
@@ -126,18 +146,13 @@ class FakeServer {
     return {};
   }
 
- private:
-  static void set_wait(int fd) {
-    const timeval wait{.tv_sec = 20, .tv_usec = 0};
-    EXPECT_EQ(::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait), 0);
-  }
+  FakeServer server;
+  DriverType driver;
+  SeenEvents seen;
 
+ private:
   // Loopback is quick, but another process may have the processor.
   static constexpr int polls_max = 5'000'000;
-
-  int fd_;
-  int port_ = 0;
-  std::vector<int> connections_;
 };
 
 }  // namespace millrace::loadgen

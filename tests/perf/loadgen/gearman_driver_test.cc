@@ -29,26 +29,18 @@ const std::string grab_job = request(9);
 const std::string no_job = response(10);
 
 // A driver of two partitions with its connections.
-class Gearman {
+class Gearman : public ServedDriver<GearmanDriver> {
  public:
-  Gearman() : driver(server.address()) {
-    auto prepared = prepare(driver, {.topic = "t", .partitions = 2});
+  Gearman() {
+    auto prepared = prepare({.topic = "t", .partitions = 2});
     worker = server.accept();
     server.expect(worker, request(1, "t-0") + request(1, "t-1") + request(16));
     server.send(worker, response(17));
     EXPECT_EQ(error_of(prepared), "");
     client = server.accept();
-    server.expect(driver, seen, worker, grab_job);
+    expect(worker, grab_job);
   }
 
-  std::string error_after(int connection, std::string_view bytes) {
-    server.send(connection, bytes);
-    return server.error_of(driver, seen);
-  }
-
-  FakeServer server;
-  GearmanDriver driver;
-  SeenEvents seen;
   int worker = -1;
   int client = -1;
 };
@@ -57,17 +49,15 @@ TEST(GearmanDriver, what_is_submitted_is_answered_assigned_and_completed) {
   Gearman gearman;
   ASSERT_TRUE(gearman.driver.offer(0, bytes_of(payload)));
   ASSERT_TRUE(gearman.driver.offer(1, bytes_of(payload)));
-  gearman.server.expect(gearman.driver, gearman.seen, gearman.client,
-                        request(18,
-                                "t-0\0"
-                                "0\0sixteen bytes or"sv) +
-                            request(18,
-                                    "t-1\0"
-                                    "1\0sixteen bytes or"sv));
+  gearman.expect(gearman.client, request(18,
+                                         "t-0\0"
+                                         "0\0sixteen bytes or"sv) +
+                                     request(18,
+                                             "t-1\0"
+                                             "1\0sixteen bytes or"sv));
   gearman.server.send(gearman.client, response(8, "H:vm:1") + response(8, "H:vm:2"));
   gearman.server.send(gearman.worker, response(11, "H:vm:2\0t-1\0sixteen bytes or"sv));
-  gearman.server.expect(gearman.driver, gearman.seen, gearman.worker,
-                        request(13, "H:vm:2\0"sv) + grab_job + grab_job + grab_job);
+  gearman.expect(gearman.worker, request(13, "H:vm:2\0"sv) + grab_job + grab_job + grab_job);
   EXPECT_EQ(gearman.seen.acknowledged_numbers, (std::vector<std::uint64_t>{0, 1}));
   EXPECT_EQ(gearman.seen.deliveries, (std::vector<Delivery>{{1, std::string(payload)}}));
 }
@@ -75,18 +65,16 @@ TEST(GearmanDriver, what_is_submitted_is_answered_assigned_and_completed) {
 TEST(GearmanDriver, a_worker_without_a_job_sleeps_until_it_is_woken) {
   Gearman gearman;
   gearman.server.send(gearman.worker, no_job);
-  gearman.server.expect(gearman.driver, gearman.seen, gearman.worker, request(4));
+  gearman.expect(gearman.worker, request(4));
   gearman.server.send(gearman.worker, response(6));
-  gearman.server.expect(gearman.driver, gearman.seen, gearman.worker, grab_job);
+  gearman.expect(gearman.worker, grab_job);
 }
 
 TEST(GearmanDriver, what_comes_byte_by_byte_is_one_job) {
   Gearman gearman;
-  gearman.server.send_in_pieces(gearman.driver, gearman.seen, gearman.client,
-                                response(8, "H:vm:1"));
-  gearman.server.send_in_pieces(gearman.driver, gearman.seen, gearman.worker,
-                                response(11, "H:my-host-7:2\0t-0\0a\0b"sv));
-  gearman.server.poll_until(gearman.driver, gearman.seen, 1, 1);
+  gearman.send_in_pieces(gearman.client, response(8, "H:vm:1"));
+  gearman.send_in_pieces(gearman.worker, response(11, "H:my-host-7:2\0t-0\0a\0b"sv));
+  gearman.poll_until(1, 1);
   EXPECT_EQ(gearman.seen.deliveries[0], Delivery(0, "a\0b"sv));
 }
 
@@ -94,10 +82,9 @@ TEST(GearmanDriver, errors_are_told_in_the_servers_words) {
   Gearman gearman;
   EXPECT_EQ(gearman.error_after(gearman.client, response(19, "QUEUE_ERROR\0the queue is full"sv)),
             "gearman: the queue is full");
-  FakeServer server;
-  GearmanDriver driver(server.address());
-  auto prepared = prepare(driver, {.topic = "t"});
-  server.send(server.accept(), response(19, "NO\0no workers here"sv));
+  ServedDriver<GearmanDriver> fresh;
+  auto prepared = fresh.prepare({.topic = "t"});
+  fresh.server.send(fresh.server.accept(), response(19, "NO\0no workers here"sv));
   EXPECT_EQ(error_of(prepared), "gearman: no workers here");
 }
 

@@ -41,10 +41,10 @@ constexpr std::string_view consumer_settings =
     R"("idle_heartbeat":5000000000,"mem_storage":true,"num_replicas":1}})";
 
 // A driver of two partitions with its connections.
-class Nats {
+class Nats : public ServedDriver<NatsDriver> {
  public:
-  explicit Nats(NatsKind kind) : driver(server.address(), kind) {
-    auto prepared = prepare(driver, {.topic = "t", .partitions = 2});
+  explicit Nats(NatsKind kind) : ServedDriver(kind) {
+    auto prepared = prepare({.topic = "t", .partitions = 2});
     writer = greet(server);
     const bool is_stream = kind == NatsKind::jetstream;
     if (is_stream) {
@@ -62,16 +62,7 @@ class Nats {
     }
     EXPECT_EQ(error_of(prepared), "");
   }
-  ~Nats() { server.hang_up(); }
 
-  std::string error_after(int connection, std::string_view bytes) {
-    server.send(connection, bytes);
-    return server.error_of(driver, seen);
-  }
-
-  FakeServer server;
-  NatsDriver driver;
-  SeenEvents seen;
   int writer = -1;
   int reader = -1;
 };
@@ -80,10 +71,9 @@ TEST(NatsDriver, core_publishes_and_delivers_by_subject) {
   Nats nats(NatsKind::core);
   ASSERT_TRUE(nats.driver.offer(0, bytes_of(payload)));
   ASSERT_TRUE(nats.driver.offer(1, bytes_of(payload)));
-  nats.server.expect(nats.driver, nats.seen, nats.writer,
-                     "PUB t.0 16\r\nsixteen bytes or\r\nPUB t.1 16\r\nsixteen bytes or\r\n");
+  nats.expect(nats.writer, "PUB t.0 16\r\nsixteen bytes or\r\nPUB t.1 16\r\nsixteen bytes or\r\n");
   nats.server.send(nats.reader, "MSG t.1 1 16\r\nsixteen bytes or\r\nMSG t.0 1 4\r\na\r\nb\r\n");
-  nats.server.poll_until(nats.driver, nats.seen, 0, 2);
+  nats.poll_until(0, 2);
   EXPECT_EQ(nats.seen.deliveries,
             (std::vector<Delivery>{{1, std::string(payload)}, {0, "a\r\nb"}}));
   EXPECT_FALSE(nats.driver.acknowledges());
@@ -91,25 +81,24 @@ TEST(NatsDriver, core_publishes_and_delivers_by_subject) {
 
 TEST(NatsDriver, what_comes_byte_by_byte_is_one_message_and_a_ping_is_answered) {
   Nats nats(NatsKind::core);
-  nats.server.send_in_pieces(nats.driver, nats.seen, nats.reader,
-                             "+OK\r\nPING\r\nHMSG t.1 1 r 12 16\r\nNATS/1.0\r\n\r\na\r\nb\r\n");
-  nats.server.poll_until(nats.driver, nats.seen, 0, 1);
+  nats.send_in_pieces(nats.reader,
+                      "+OK\r\nPING\r\nHMSG t.1 1 r 12 16\r\nNATS/1.0\r\n\r\na\r\nb\r\n");
+  nats.poll_until(0, 1);
   EXPECT_EQ(nats.seen.deliveries[0], Delivery(1, "a\r\nb"));
-  nats.server.expect(nats.driver, nats.seen, nats.reader, "PONG\r\n");
+  nats.expect(nats.reader, "PONG\r\n");
 }
 
 TEST(NatsDriver, a_stream_answers_for_each_number) {
   Nats nats(NatsKind::jetstream);
   ASSERT_TRUE(nats.driver.offer(0, bytes_of(payload)));
   ASSERT_TRUE(nats.driver.offer(1, bytes_of(payload)));
-  nats.server.expect(nats.driver, nats.seen, nats.writer,
-                     "PUB t.0 _INBOX.t-0.answer.0 16\r\nsixteen bytes or\r\n"
-                     "PUB t.1 _INBOX.t-0.answer.1 16\r\nsixteen bytes or\r\n");
-  nats.server.send_in_pieces(
-      nats.driver, nats.seen, nats.writer,
-      answer("1", R"({"stream":"t","seq":2})") + answer("0", R"({"stream":"t","seq":1})"));
+  nats.expect(nats.writer,
+              "PUB t.0 _INBOX.t-0.answer.0 16\r\nsixteen bytes or\r\n"
+              "PUB t.1 _INBOX.t-0.answer.1 16\r\nsixteen bytes or\r\n");
+  nats.send_in_pieces(nats.writer, answer("1", R"({"stream":"t","seq":2})") +
+                                       answer("0", R"({"stream":"t","seq":1})"));
   nats.server.send(nats.reader, "MSG t.1 1 $JS.ACK.t.c.1.1.1.1.0 16\r\nsixteen bytes or\r\n");
-  nats.server.poll_until(nats.driver, nats.seen, 2, 1);
+  nats.poll_until(2, 1);
   EXPECT_EQ(nats.seen.acknowledged_numbers, (std::vector<std::uint64_t>{1, 0}));
   EXPECT_EQ(nats.seen.deliveries[0], Delivery(1, payload));
 }
@@ -120,7 +109,7 @@ TEST(NatsDriver, flow_control_is_answered_and_is_no_message) {
                    "HMSG _INBOX.t-0.delivery 1 31 31\r\nNATS/1.0 100 Idle Heartbeat\r\n\r\n\r\n"
                    "HMSG _INBOX.t-0.delivery 1 $JS.FC.t 36 36\r\n"
                    "NATS/1.0 100 FlowControl Request\r\n\r\n\r\n");
-  nats.server.expect(nats.driver, nats.seen, nats.reader, "PUB $JS.FC.t 0\r\n\r\n");
+  nats.expect(nats.reader, "PUB $JS.FC.t 0\r\n\r\n");
   EXPECT_TRUE(nats.seen.deliveries.empty());
 }
 
@@ -139,11 +128,10 @@ TEST(NatsDriver, errors_are_told_in_the_servers_words) {
 }
 
 TEST(NatsDriver, a_stream_that_cannot_be_is_told_in_the_servers_words) {
-  FakeServer server;
-  NatsDriver driver(server.address(), NatsKind::jetstream);
-  auto prepared = prepare(driver, {.topic = "t"});
-  const int writer = greet(server);
-  server.send(writer, answer("api", R"({"error":{"description":"no space"}})"));
+  ServedDriver<NatsDriver> fresh(NatsKind::jetstream);
+  auto prepared = fresh.prepare({.topic = "t"});
+  const int writer = greet(fresh.server);
+  fresh.server.send(writer, answer("api", R"({"error":{"description":"no space"}})"));
   EXPECT_EQ(error_of(prepared), R"(nats: {"error":{"description":"no space"}})");
 }
 
@@ -160,10 +148,9 @@ TEST(NatsDriver, what_is_not_nats_is_an_error) {
   Nats nats(NatsKind::core);
   EXPECT_EQ(nats.error_after(nats.reader, "HTTP/1.1 400 Bad Request\r\n"),
             "nats: what came does not read as NATS");
-  FakeServer server;
-  NatsDriver driver(server.address(), NatsKind::core);
-  auto prepared = prepare(driver, {.topic = "t"});
-  server.send(server.accept(), "220 mail.example ready\r\n");
+  ServedDriver<NatsDriver> fresh(NatsKind::core);
+  auto prepared = fresh.prepare({.topic = "t"});
+  fresh.server.send(fresh.server.accept(), "220 mail.example ready\r\n");
   EXPECT_EQ(error_of(prepared), "nats: what came does not read as NATS");
 }
 

@@ -27,10 +27,10 @@ std::string message(std::string_view id, std::string_view body) {
 }
 
 // A driver of two partitions with its connections.
-class Nsq {
+class Nsq : public ServedDriver<NsqDriver> {
  public:
-  Nsq() : driver(server.address(), true) {
-    auto prepared = prepare(driver, {.topic = "t", .partitions = 2});
+  Nsq() : ServedDriver(true) {
+    auto prepared = prepare({.topic = "t", .partitions = 2});
     for (std::size_t i = 0; i < readers.size(); ++i) {
       readers[i] = server.accept();
       server.expect(readers[i], "  V2SUB t-" + std::to_string(i) + " load\n");
@@ -38,17 +38,9 @@ class Nsq {
     }
     EXPECT_EQ(error_of(prepared), "");
     writer = server.accept();
-    for (const int reader : readers) server.expect(driver, seen, reader, "RDY 2500\n");
+    for (const int reader : readers) expect(reader, "RDY 2500\n");
   }
 
-  std::string error_after(int connection, std::string_view bytes) {
-    server.send(connection, bytes);
-    return server.error_of(driver, seen);
-  }
-
-  FakeServer server;
-  NsqDriver driver;
-  SeenEvents seen;
   std::array<int, 2> readers{};
   int writer = -1;
 };
@@ -57,35 +49,34 @@ TEST(NsqDriver, what_is_published_is_answered_delivered_and_finished) {
   Nsq nsq;
   ASSERT_TRUE(nsq.driver.offer(0, bytes_of(payload)));
   ASSERT_TRUE(nsq.driver.offer(1, bytes_of(payload)));
-  nsq.server.expect(nsq.driver, nsq.seen, nsq.writer,
-                    "  V2PUB t-0\n\0\0\0\x10sixteen bytes orPUB t-1\n\0\0\0\x10sixteen bytes or"sv);
+  nsq.expect(nsq.writer,
+             "  V2PUB t-0\n\0\0\0\x10sixteen bytes orPUB t-1\n\0\0\0\x10sixteen bytes or"sv);
   nsq.server.send(nsq.writer, frame(0, "OK") + frame(0, "OK"));
   nsq.server.send(nsq.readers[1], message("0123456789abcdef", payload));
-  nsq.server.expect(nsq.driver, nsq.seen, nsq.readers[1], "FIN 0123456789abcdef\n");
+  nsq.expect(nsq.readers[1], "FIN 0123456789abcdef\n");
   EXPECT_EQ(nsq.seen.acknowledged_numbers, (std::vector<std::uint64_t>{0, 1}));
   EXPECT_EQ(nsq.seen.deliveries, (std::vector<Delivery>{{1, std::string(payload)}}));
 }
 
 TEST(NsqDriver, what_comes_byte_by_byte_is_one_message_and_a_heartbeat_is_answered) {
   Nsq nsq;
-  nsq.server.send_in_pieces(nsq.driver, nsq.seen, nsq.writer, frame(0, "OK"));
-  nsq.server.send_in_pieces(nsq.driver, nsq.seen, nsq.readers[0],
-                            frame(0, "_heartbeat_") + message("0123456789abcdef", "a\0b"sv));
-  nsq.server.poll_until(nsq.driver, nsq.seen, 1, 1);
+  nsq.send_in_pieces(nsq.writer, frame(0, "OK"));
+  nsq.send_in_pieces(nsq.readers[0],
+                     frame(0, "_heartbeat_") + message("0123456789abcdef", "a\0b"sv));
+  nsq.poll_until(1, 1);
   EXPECT_EQ(nsq.seen.deliveries[0], Delivery(0, "a\0b"sv));
-  nsq.server.expect(nsq.driver, nsq.seen, nsq.readers[0], "NOP\nFIN 0123456789abcdef\n");
+  nsq.expect(nsq.readers[0], "NOP\nFIN 0123456789abcdef\n");
 }
 
 TEST(NsqDriver, without_buffers_nsqd_is_told_to_send_at_once) {
-  FakeServer server;
-  NsqDriver driver(server.address(), false);
-  auto prepared = prepare(driver, {.topic = "t"});
-  const int reader = server.accept();
-  server.expect(reader, "  V2IDENTIFY\n" + counted(R"({"output_buffer_size":-1,)"
-                                                   R"("output_buffer_timeout":-1})"));
-  server.send(reader, frame(0, "OK"));
-  server.expect(reader, "SUB t-0 load\n");
-  server.send(reader, frame(1, "E_BAD_CHANNEL SUB channel name \"load\" is not valid"));
+  ServedDriver<NsqDriver> fresh(false);
+  auto prepared = fresh.prepare({.topic = "t"});
+  const int reader = fresh.server.accept();
+  fresh.server.expect(reader, "  V2IDENTIFY\n" + counted(R"({"output_buffer_size":-1,)"
+                                                         R"("output_buffer_timeout":-1})"));
+  fresh.server.send(reader, frame(0, "OK"));
+  fresh.server.expect(reader, "SUB t-0 load\n");
+  fresh.server.send(reader, frame(1, "E_BAD_CHANNEL SUB channel name \"load\" is not valid"));
   EXPECT_EQ(error_of(prepared), "nsq: E_BAD_CHANNEL SUB channel name \"load\" is not valid");
 }
 
@@ -101,10 +92,9 @@ TEST(NsqDriver, a_message_where_an_answer_is_due_is_an_error) {
   Nsq nsq;
   EXPECT_EQ(nsq.error_after(nsq.writer, message("0123456789abcdef", "OK")),
             "nsq: a message came where an answer was due");
-  FakeServer server;
-  NsqDriver driver(server.address(), true);
-  auto prepared = prepare(driver, {.topic = "t"});
-  server.send(server.accept(), message("0123456789abcdef", ""));
+  ServedDriver<NsqDriver> fresh(true);
+  auto prepared = fresh.prepare({.topic = "t"});
+  fresh.server.send(fresh.server.accept(), message("0123456789abcdef", ""));
   EXPECT_EQ(error_of(prepared), "nsq: a message came where an answer was due");
 }
 

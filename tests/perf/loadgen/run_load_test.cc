@@ -227,11 +227,11 @@ TEST_F(RunLoad, a_backlog_is_there_before_and_read_after) {
 TEST_F(RunLoad, a_backlog_is_as_large_as_there_is_time_for) {
   workload.backlog = ~0ULL;
   system.delivers = false;
-  workload.fill_ns_max = 50 * ms_ns;
   const auto result =
-      run_load(workload, system, clock, {.make_reader = [this] {
-                 return std::unique_ptr<Driver>(std::make_unique<LateReader>(clock, ~0ULL));
-               }});
+      run_load(workload, system, clock,
+               {.fill_ns = 50 * ms_ns, .make_reader = [this] {
+                  return std::unique_ptr<Driver>(std::make_unique<LateReader>(clock, ~0ULL));
+                }});
   ASSERT_TRUE(result);
   EXPECT_GT(result->backlog, 1000U);
   EXPECT_LT(result->filled_ns, 52 * ms_ns);
