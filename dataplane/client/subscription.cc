@@ -44,7 +44,7 @@ bool Subscription::take_push(std::span<const std::byte> body) {
     return false;
   }
   constexpr std::uint16_t whole = native::fragment_first | native::fragment_last;
-  if ((header.flags & whole) == whole) return start_batch(bytes);
+  if ((header.flags & whole) == whole) return start_batches(bytes);
 
   if (header.skip_bytes == 0) {
     if (header.batch_bytes > storage::batch_bytes_max) {
@@ -68,10 +68,23 @@ bool Subscription::take_push(std::span<const std::byte> body) {
   assembled_bytes_ += static_cast<std::uint32_t>(bytes.size());
   if ((header.flags & native::fragment_last) == 0) return false;
   assembly_offset_ = -1;
-  return start_batch({assembly_.data(), assembled_bytes_});
+  return start_batches({assembly_.data(), assembled_bytes_});
 }
 
-// True when the batch has something for us.
+// True when one of them has something for us; those behind it wait in rest_.
+bool Subscription::start_batches(std::span<const std::byte> bytes) {
+  rest_ = bytes;
+  while (!rest_.empty()) {
+    const std::size_t size = rest_.size() < storage::batch_header_bytes
+                                 ? rest_.size()
+                                 : storage::BatchView(rest_.data()).bytes();
+    const auto batch = rest_.first(std::min(size, rest_.size()));
+    rest_ = rest_.subspan(batch.size());
+    if (start_batch(batch)) return true;
+  }
+  return false;
+}
+
 bool Subscription::start_batch(std::span<const std::byte> bytes) {
   if (storage::check_batch(bytes, storage::Offsets::some) != storage::BatchFault::none) {
     stop(MR_CORRUPT);
@@ -105,7 +118,7 @@ bool Subscription::skips(const storage::Record& record) {
 std::uint32_t Subscription::deliver(mr_handler handler, void* context, std::uint32_t records_max) {
   std::uint32_t count = 0;
   storage::Record record;
-  while (count < records_max) {
+  while (reader_ && count < records_max) {
     if (!reader_->next(record)) {
       const bool malformed = reader_->malformed();
       reader_.reset();
@@ -113,7 +126,8 @@ std::uint32_t Subscription::deliver(mr_handler handler, void* context, std::uint
         stop(MR_CORRUPT);
       else
         next_offset_ = std::max(next_offset_, reader_end_);
-      break;
+      start_batches(rest_);
+      continue;
     }
     const bool skip = skips(record);
     next_offset_ = std::max(next_offset_, record.offset + 1);
@@ -220,12 +234,14 @@ void Subscription::stop(int status) {
   phase_ = Phase::stopped;
   status_ = status;
   reader_.reset();
+  rest_ = {};
   assembly_offset_ = -1;
 }
 
 void Subscription::on_session_lost() {
   stream_ = handle_ = 0;
   reader_.reset();
+  rest_ = {};
   assembly_offset_ = -1;
   if (phase_ == Phase::stopped) return;
   phase_ = Phase::opening;

@@ -39,10 +39,10 @@ class Subscription {
   void* context() const { return options_.context; }
 
   // --- for the client ---
-  // Takes the body of a PUSH in order. True when it completed a batch, to be deliver()ed; the bytes
-  // must stay until then.
+  // Takes the body of a PUSH in order. True when it completed a batch or more, to be deliver()ed;
+  // the bytes must stay until then.
   bool take_push(std::span<const std::byte> body);
-  // Hands over up to records_max records of the batch; finished() afterwards when it is used up.
+  // Hands over up to records_max records of them; finished() afterwards when they are used up.
   std::uint32_t deliver(mr_handler handler, void* context, std::uint32_t records_max);
   bool finished() const { return !reader_.has_value(); }
 
@@ -61,6 +61,7 @@ class Subscription {
   enum class Phase : std::uint8_t { opening, subscribing, active, stopped };
 
   void stop(int status);
+  bool start_batches(std::span<const std::byte> bytes);
   bool start_batch(std::span<const std::byte> batch);
   void ask_again(std::uint64_t from_ns);
   bool skips(const storage::Record& record);
@@ -81,7 +82,8 @@ class Subscription {
   base::Offset assembly_offset_ = -1;  // base offset of the batch in it; -1: none
   std::uint32_t assembled_bytes_ = 0;
   std::optional<storage::RecordReader> reader_;
-  base::Offset reader_end_ = 0;  // offset after the batch being delivered
+  std::span<const std::byte> rest_;  // of what was taken, behind the reader's batch
+  base::Offset reader_end_ = 0;      // offset after the batch being delivered
 };
 
 }  // namespace millrace::client

@@ -175,14 +175,19 @@ void KernelUdpPort::send_frames(std::span<const TxFrame> frames) {
     CHECK(frame.bytes <= payload_bytes_max_);
     const auto slot = static_cast<std::uint32_t>(frame.cookie);
     TxSlot& tx = tx_slots_[slot];
-    tx.to.sin_port = htons(frame.to.udp_port);
-    tx.to.sin_addr.s_addr = htonl(frame.to.ipv4);
-    tx.piece.iov_len = frame.bytes;
     tx.bytes = frame.bytes;
     io_uring_sqe* sqe = uring_.prepare();
+    const int fd = socket_of(frame.local_port).fd;
     // A full socket buffer refuses the frame at once; waiting would hold its slot hostage to one
     // peer.
-    io_uring_prep_sendmsg(sqe, socket_of(frame.local_port).fd, &tx.message, MSG_DONTWAIT);
+    if (connected_) {
+      io_uring_prep_send(sqe, fd, frame.data, frame.bytes, MSG_DONTWAIT);
+    } else {
+      tx.to.sin_port = htons(frame.to.udp_port);
+      tx.to.sin_addr.s_addr = htonl(frame.to.ipv4);
+      tx.piece.iov_len = frame.bytes;
+      io_uring_prep_sendmsg(sqe, fd, &tx.message, MSG_DONTWAIT);
+    }
     base::Uring::tag(sqe, handler_, tx_token | slot);
     ++tx_in_flight_;
   }
@@ -300,6 +305,7 @@ KernelUdpPort::KernelUdpPort(base::Uring& uring, const KernelUdpOptions& options
       rx_frames_(options.rx_frames),
       rx_stride_bytes_(
           static_cast<std::uint32_t>(base::align_up(rx_before_bytes + payload_bytes_max_, 64))),
+      connected_(options.connect_to.has_value()),
       tx_frames_(options.tx_frames),
       tx_stride_bytes_(static_cast<std::uint32_t>(base::align_up(payload_bytes_max_, 64))) {
   handler_ = uring_.add_handler(this);

@@ -26,7 +26,8 @@ namespace millrace::port {
 struct KernelUdpOptions {
   std::uint32_t ipv4 = 0;  // address to bind, host byte order; 0 is every address
   std::vector<std::uint16_t> local_ports = {};  // one socket each; 0 lets the kernel choose
-  // A client's one peer: the sockets hear only it. mac and port_index are not used.
+  // A client's one peer: the sockets hear only it, and send only to it. mac and port_index are not
+  // used.
   std::optional<base::Endpoint> connect_to = {};
   bool reuse_port = false;                 // several cores bind the same ports, the kernel spreads
   std::uint32_t payload_bytes_max = 1472;  // an Ethernet packet; loopback carries up to 8,952 well
@@ -126,6 +127,7 @@ class KernelUdpPort final : public Port, private base::CompletionHandler {
   std::uint32_t waiting_head_ = 0;
   std::uint32_t waiting_tail_ = 0;
 
+  bool connected_;
   std::uint32_t tx_frames_;
   std::uint32_t tx_stride_bytes_;
   std::byte* tx_memory_ = nullptr;

@@ -75,6 +75,13 @@ class PacketWriter {
   void commit() {
     DCHECK(used_ < prepared_ && packets_[used_].bytes <= packets_[used_].capacity);
     ++used_;
+    ++committed_;
+  }
+  // Of all turns.
+  std::uint64_t committed() const { return committed_; }
+  // The packet that was the committed-th, if it is the last one and has not been sent.
+  Packet* last(std::uint64_t committed) {
+    return committed == committed_ && used_ != 0 ? &packets_[used_ - 1] : nullptr;
   }
   std::uint32_t room() const { return prepared_ - used_; }
 
@@ -89,6 +96,7 @@ class PacketWriter {
  private:
   std::uint32_t used_ = 0;
   std::uint32_t prepared_ = 0;
+  std::uint64_t committed_ = 0;
   std::array<Packet, packets_max> packets_;
 };
 

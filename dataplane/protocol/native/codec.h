@@ -244,9 +244,9 @@ struct SubAck {
 struct PushHeader {
   std::uint32_t subscription = 0;
   std::uint16_t flags = 0;        // fragment_*, push_gone
-  base::Offset base_offset = 0;   // of the batch
+  base::Offset base_offset = 0;   // of the batch, or the first one here
   std::uint32_t skip_bytes = 0;   // of the batch, before these; push_gone: a Status
-  std::uint32_t batch_bytes = 0;  // of the whole batch
+  std::uint32_t batch_bytes = 0;  // of the whole batch, or of all that are here
 };
 
 struct Beat {
@@ -324,6 +324,11 @@ inline void store_push(std::byte* packet, const Header& header, const PushHeader
   base::store_le<std::int64_t>(at + 8, body.base_offset);
   base::store_le<std::uint32_t>(at + 16, body.skip_bytes);
   base::store_le<std::uint32_t>(at + 20, body.batch_bytes);
+}
+
+// Of a PUSH to which a batch was added.
+inline void store_push_batch_bytes(std::byte* packet, std::uint32_t bytes) {
+  base::store_le<std::uint32_t>(packet + header_bytes + 20, bytes);
 }
 
 // --- reading ---

@@ -7,8 +7,13 @@ namespace millrace::native {
 
 namespace {
 
-// What one grant asks for: enough to keep a link busy, little enough that one turn can send it.
-constexpr std::uint32_t grant_packets = 32;
+// What one grant fills at most: enough to keep a link busy, little enough that one turn can send
+// it.
+constexpr std::uint32_t grant_packets = 65;
+
+bool is_whole(const shard::Event& event) {
+  return event.skip_bytes == 0 && event.byte_count == event.batch_bytes;
+}
 
 std::uint16_t fragment_flags(std::uint32_t skip_bytes, std::uint32_t bytes,
                              std::uint32_t batch_bytes) {
@@ -28,6 +33,14 @@ bool continues(const Subscription& subscription, const shard::Event& event) {
 }
 
 }  // namespace
+
+Pusher::Pusher(Tables& tables) : tables_(tables) {
+  std::uint32_t payload_bytes_max = 0;
+  for (const PortLimits& port : tables.options.ports) {
+    payload_bytes_max = std::max(payload_bytes_max, port.payload_bytes_max);
+  }
+  for (Rebuilt& one : rebuilt_) one.bytes.resize(payload_bytes_max);
+}
 
 void Pusher::on_batch(const shard::Event& event, std::uint64_t now_ns, protocol::Effects& effects) {
   if (event.subscription == 0) {
@@ -56,6 +69,49 @@ void Pusher::on_batch(const shard::Event& event, std::uint64_t now_ns, protocol:
 
 void Pusher::push(Session& session, Subscription& subscription, const shard::Event& event,
                   std::uint64_t now_ns, protocol::Effects& effects) {
+  const std::uint32_t sent_bytes = add_to_open(session, subscription, event, effects)
+                                       ? event.byte_count
+                                       : send_pushes(session, subscription, event, now_ns, effects);
+  if (event.skip_bytes + sent_bytes == event.batch_bytes) {
+    subscription.offset = event.offset + std::int64_t{event.offset_count};
+    subscription.skip_bytes = 0;
+  } else if (sent_bytes != 0) {
+    subscription.offset = event.offset;
+    subscription.skip_bytes = event.skip_bytes + sent_bytes;
+    subscription.batch_bytes = event.batch_bytes;
+  }
+  // A range that did not go out whole: the rest is granted again from the cursor.
+  subscription.granted_bytes =
+      sent_bytes < event.byte_count
+          ? 0
+          : subscription.granted_bytes - std::min(subscription.granted_bytes, sent_bytes);
+  if (subscription.granted_bytes == 0) tables_.mark_wanting(subscription);
+  subscription.beat_interval_ns = beat_first_ns;
+  subscription.beat_at_ns = now_ns + beat_first_ns;
+  tables_.beats.set(tables_.subscriptions.index_of(subscription), subscription.beat_at_ns);
+  tables_.want_service(session);
+}
+
+// Into the packet with the batches before it, while that waits to be sent.
+bool Pusher::add_to_open(Session& session, const Subscription& subscription,
+                         const shard::Event& event, protocol::Effects& effects) {
+  if (open_.session != session.id || open_.subscription != subscription.id) return false;
+  protocol::Packet* packet = effects.writer(session.peer).last(open_.committed);
+  if (packet == nullptr || !is_whole(event)) return false;
+  if (packet->bytes + event.byte_count > session.payload_bytes_max) return false;
+  std::memcpy(packet->payload + packet->bytes, event.bytes, event.byte_count);
+  packet->bytes += event.byte_count;
+  SentPush& sent = session.sent[window_slot(open_.pkt_seq)];
+  sent.batch_bytes += event.byte_count;
+  sent.bytes = static_cast<std::uint16_t>(sent.batch_bytes);
+  store_push_batch_bytes(packet->payload, sent.batch_bytes);
+  return true;
+}
+
+// In packets of its own, as far as window and buffers go; how much of it.
+std::uint32_t Pusher::send_pushes(Session& session, const Subscription& subscription,
+                                  const shard::Event& event, std::uint64_t now_ns,
+                                  protocol::Effects& effects) {
   const std::uint32_t room_bytes = session.payload_bytes_max - push_overhead_bytes;
   std::uint32_t sent_bytes = 0;
   while (sent_bytes < event.byte_count && session.send.can_send()) {
@@ -77,25 +133,11 @@ void Pusher::push(Session& session, Subscription& subscription, const shard::Eve
                                           .batch_bytes = event.batch_bytes,
                                           .bytes = static_cast<std::uint16_t>(bytes)};
     sent_bytes += bytes;
+    if (bytes == event.batch_bytes) {
+      open_ = {effects.writer(session.peer).committed(), pkt_seq, session.id, subscription.id};
+    }
   }
-  if (event.skip_bytes + sent_bytes == event.batch_bytes) {
-    subscription.offset = event.offset + std::int64_t{event.offset_count};
-    subscription.skip_bytes = 0;
-  } else if (sent_bytes != 0) {
-    subscription.offset = event.offset;
-    subscription.skip_bytes = event.skip_bytes + sent_bytes;
-    subscription.batch_bytes = event.batch_bytes;
-  }
-  // A range that did not go out whole: the rest is granted again from the cursor.
-  subscription.granted_bytes =
-      sent_bytes < event.byte_count
-          ? 0
-          : subscription.granted_bytes - std::min(subscription.granted_bytes, sent_bytes);
-  if (subscription.granted_bytes == 0) tables_.mark_wanting(subscription);
-  subscription.beat_interval_ns = beat_first_ns;
-  subscription.beat_at_ns = now_ns + beat_first_ns;
-  tables_.beats.set(tables_.subscriptions.index_of(subscription), subscription.beat_at_ns);
-  tables_.want_service(session);
+  return sent_bytes;
 }
 
 bool Pusher::grant_credit(Session& session, std::uint64_t now_ns, protocol::Effects& effects) {
@@ -121,8 +163,10 @@ bool Pusher::grant_credit(Session& session, std::uint64_t now_ns, protocol::Effe
       send_gone(session, pkt_seq, 0, effects);
     } else {
       if (effects.commands.full()) return false;
-      subscription.granted_bytes =
-          std::min(room, grant_packets) * (session.payload_bytes_max - push_overhead_bytes);
+      // Packets of whole batches may be left half empty, and those at either end hold a piece of
+      // one: what is granted fits all the same, and is not read twice.
+      const std::uint32_t packets = std::max(1U, (std::min(room, grant_packets) - 1) / 2);
+      subscription.granted_bytes = packets * (session.payload_bytes_max - push_overhead_bytes);
       effects.commands.push({.kind = shard::CommandKind::credit,
                              .core = tables_.options.core,
                              .session = session.id,
@@ -168,60 +212,115 @@ bool Pusher::send_repairs(Session& session, std::uint64_t now_ns, protocol::Effe
       send_gone(session, pkt_seq, flag_repair, effects);
       continue;
     }
-    effects.commands.push({.kind = shard::CommandKind::read,
-                           .core = tables_.options.core,
-                           .session = session.id,
-                           .stream = subscription->id,
-                           .partition = subscription->partition,
-                           .byte_count = sent.bytes,
-                           .offset = sent.base_offset,
-                           .skip_bytes = sent.skip_bytes,
-                           .token = pkt_seq});
+    read_again(session, pkt_seq, 0, sent.base_offset, sent.skip_bytes, effects);
   }
   return true;
 }
 
+// The token of a read for a repair: the packet, and how much of it earlier reads have brought.
 void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
+  const std::uint64_t pkt_seq = event.token & sequence_max;
+  const auto had_bytes = static_cast<std::uint32_t>(event.token >> 48);
   Session* session = tables_.sessions.find(event.session);
-  if (session == nullptr || session->ending || !session->send.is_in_flight(event.token)) return;
-  SentPush& sent = session->sent[window_slot(event.token)];
-  if (sent.gone || sent.subscription != event.stream) return;
-  const bool is_same = event.offset == sent.base_offset && event.skip_bytes == sent.skip_bytes &&
-                       event.batch_bytes == sent.batch_bytes;
+  if (session == nullptr || session->ending || !session->send.is_in_flight(pkt_seq)) return;
+  const SentPush& sent = session->sent[window_slot(pkt_seq)];
+  if (sent.gone || sent.subscription != event.stream || had_bytes >= sent.bytes) return;
+  if (event.status != shard::Status::ok) return give_up(*session, pkt_seq, event.status, effects);
+  const bool is_start =
+      event.offset == sent.base_offset && event.skip_bytes == sent.skip_bytes + had_bytes;
+  // Of whole batches there may be several.
+  const bool is_same = sent.bytes == sent.batch_bytes
+                           ? (is_start || had_bytes != 0) &&
+                                 event.batch_bytes - event.skip_bytes <= sent.bytes - had_bytes
+                           : is_start && event.batch_bytes == sent.batch_bytes;
   // Retention took its bytes, or compaction did.
-  const shard::Status status = event.status == shard::Status::ok && !is_same
-                                   ? shard::Status::offset_out_of_range
-                                   : event.status;
-  if (status != shard::Status::ok) {
-    sent.gone = true;
-    sent.skip_bytes = static_cast<std::uint32_t>(status);
-    Subscription* subscription = tables_.find_subscription(*session, sent.subscription);
-    if (subscription != nullptr && subscription->state == SubscriptionState::active) {
-      // By a packet of its own, too: the one that was to be repaired may have arrived after all.
-      end(*subscription, static_cast<Status>(status));
-      tables_.want_service(*session);
-      close_at_shard(*subscription, effects);
-    }
-    if (!send_gone(*session, event.token, flag_repair, effects)) {
-      session->send.return_repair(event.token);
-      tables_.want_service(*session);
-    }
+  if (!is_same) return give_up(*session, pkt_seq, shard::Status::offset_out_of_range, effects);
+  if (event.byte_count >= sent.bytes) {
+    return send_again(*session, pkt_seq, {event.bytes, sent.bytes}, effects);
+  }
+  Rebuilt* rebuilt = take(*session, pkt_seq, had_bytes);
+  if (rebuilt == nullptr) return;
+  std::memcpy(rebuilt->bytes.data() + had_bytes, event.bytes, event.byte_count);
+  rebuilt->byte_count += event.byte_count;
+  if (rebuilt->byte_count == sent.bytes) {
+    return send_again(*session, pkt_seq, {rebuilt->bytes.data(), sent.bytes}, effects);
+  }
+  const std::uint32_t skip_bytes = event.skip_bytes + event.byte_count;
+  const bool is_done = skip_bytes == event.batch_bytes;
+  read_again(*session, pkt_seq, rebuilt->byte_count,
+             is_done ? event.offset + std::int64_t{event.offset_count} : event.offset,
+             is_done ? 0 : skip_bytes, effects);
+}
+
+// Where the packet is put together of which so much is there; null where that was given to another
+// one, or begun again.
+Pusher::Rebuilt* Pusher::take(const Session& session, std::uint64_t pkt_seq,
+                              std::uint32_t had_bytes) {
+  auto* found = std::ranges::find_if(rebuilt_, [&](const Rebuilt& one) {
+    return one.session == session.id && one.pkt_seq == pkt_seq;
+  });
+  if (had_bytes == 0) {
+    if (found == rebuilt_.end()) found = &rebuilt_[next_rebuilt_++ % rebuilt_max];
+    found->session = session.id;
+    found->pkt_seq = pkt_seq;
+    found->byte_count = 0;
+  }
+  return found != rebuilt_.end() && found->byte_count == had_bytes ? found : nullptr;
+}
+
+void Pusher::read_again(const Session& session, std::uint64_t pkt_seq, std::uint32_t had_bytes,
+                        base::Offset offset, std::uint32_t skip_bytes, protocol::Effects& effects) {
+  const SentPush& sent = session.sent[window_slot(pkt_seq)];
+  // A packet whose subscription has gone by now is named again, and then told of.
+  const Subscription* subscription = tables_.find_subscription(session, sent.subscription);
+  if (subscription == nullptr) return;
+  effects.commands.push({.kind = shard::CommandKind::read,
+                         .core = tables_.options.core,
+                         .session = session.id,
+                         .stream = subscription->id,
+                         .partition = subscription->partition,
+                         .byte_count = sent.bytes - had_bytes,
+                         .offset = offset,
+                         .skip_bytes = skip_bytes,
+                         .token = pkt_seq | std::uint64_t{had_bytes} << 48});
+}
+
+void Pusher::send_again(Session& session, std::uint64_t pkt_seq, std::span<const std::byte> bytes,
+                        protocol::Effects& effects) {
+  const SentPush& sent = session.sent[window_slot(pkt_seq)];
+  protocol::Packet* packet = begin_packet(session, effects);
+  if (packet == nullptr) {
+    session.send.return_repair(pkt_seq);
+    tables_.want_service(session);
     return;
   }
-  protocol::Packet* packet = begin_packet(*session, effects);
-  if (packet == nullptr || event.byte_count < sent.bytes) {
-    session->send.return_repair(event.token);
-    tables_.want_service(*session);
-    return;
-  }
-  Header header = header_to(*session, PacketType::push);
-  header.pkt_seq = event.token;
+  Header header = header_to(session, PacketType::push);
+  header.pkt_seq = pkt_seq;
   header.flags = flag_repair;
   store_push(packet->payload, header,
              {sent.subscription, fragment_flags(sent.skip_bytes, sent.bytes, sent.batch_bytes),
               sent.base_offset, sent.skip_bytes, sent.batch_bytes});
-  std::memcpy(packet->payload + push_overhead_bytes, event.bytes, sent.bytes);
-  commit_packet(*session, effects, *packet, push_overhead_bytes + sent.bytes);
+  std::memcpy(packet->payload + push_overhead_bytes, bytes.data(), bytes.size());
+  commit_packet(session, effects, *packet, push_overhead_bytes + sent.bytes);
+}
+
+// What was sent cannot be read any more: the subscription ends with it.
+void Pusher::give_up(Session& session, std::uint64_t pkt_seq, shard::Status status,
+                     protocol::Effects& effects) {
+  SentPush& sent = session.sent[window_slot(pkt_seq)];
+  sent.gone = true;
+  sent.skip_bytes = static_cast<std::uint32_t>(status);
+  Subscription* subscription = tables_.find_subscription(session, sent.subscription);
+  if (subscription != nullptr && subscription->state == SubscriptionState::active) {
+    // By a packet of its own, too: the one that was to be repaired may have arrived after all.
+    end(*subscription, static_cast<Status>(status));
+    tables_.want_service(session);
+    close_at_shard(*subscription, effects);
+  }
+  if (!send_gone(session, pkt_seq, flag_repair, effects)) {
+    session.send.return_repair(pkt_seq);
+    tables_.want_service(session);
+  }
 }
 
 void Pusher::on_ended(const shard::Event& event, protocol::Effects& effects) {

@@ -3,10 +3,14 @@
 //
 // Nothing of a batch is kept here. A subscription is a cursor; the shard pushes from it as far as
 // it was granted bytes, and ranges that cannot be sent now are forgotten and granted again from the
-// cursor when the window opens. A packet that was lost is read from the log again.
+// cursor when the window opens. Small batches of one turn share a packet. A packet that was lost is
+// read from the log again, batch after batch.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "dataplane/protocol/native/tables.h"
 
@@ -14,7 +18,7 @@ namespace millrace::native {
 
 class Pusher {
  public:
-  explicit Pusher(Tables& tables) : tables_(tables) {}
+  explicit Pusher(Tables& tables);
 
   // Each adds at most one command.
   void on_batch(const shard::Event& event, std::uint64_t now_ns, protocol::Effects& effects);
@@ -25,16 +29,48 @@ class Pusher {
   void send_beats(std::uint64_t now_ns, protocol::Effects& effects);
 
  private:
+  // A packet whose bytes take several reads.
+  struct Rebuilt {
+    std::uint32_t session = 0;
+    std::uint64_t pkt_seq = 0;
+    std::uint32_t byte_count = 0;
+    std::vector<std::byte> bytes;
+  };
+  // The PUSH of whole batches that was committed last: more may follow in it.
+  struct Open {
+    std::uint64_t committed = 0;  // PacketWriter's
+    std::uint64_t pkt_seq = 0;
+    std::uint32_t session = 0;
+    std::uint32_t subscription = 0;
+  };
+  // When more of them are under way, the oldest begins again.
+  static constexpr std::uint32_t rebuilt_max = 8;
+
   // Sends as much of the range as it can and moves the cursor.
   void push(Session& session, Subscription& subscription, const shard::Event& event,
             std::uint64_t now_ns, protocol::Effects& effects);
+  bool add_to_open(Session& session, const Subscription& subscription, const shard::Event& event,
+                   protocol::Effects& effects);
+  std::uint32_t send_pushes(Session& session, const Subscription& subscription,
+                            const shard::Event& event, std::uint64_t now_ns,
+                            protocol::Effects& effects);
   void on_repair(const shard::Event& event, protocol::Effects& effects);
+  Rebuilt* take(const Session& session, std::uint64_t pkt_seq, std::uint32_t had_bytes);
+  void read_again(const Session& session, std::uint64_t pkt_seq, std::uint32_t had_bytes,
+                  base::Offset offset, std::uint32_t skip_bytes, protocol::Effects& effects);
+  void send_again(Session& session, std::uint64_t pkt_seq, std::span<const std::byte> bytes,
+                  protocol::Effects& effects);
+  void give_up(Session& session, std::uint64_t pkt_seq, shard::Status status,
+               protocol::Effects& effects);
   bool send_gone(Session& session, std::uint64_t pkt_seq, std::uint16_t header_flags,
                  protocol::Effects& effects);
   void close_at_shard(const Subscription& subscription, protocol::Effects& effects);
   void end(Subscription& subscription, Status status);
 
   Tables& tables_;
+  Open open_;
+  std::array<Rebuilt, rebuilt_max> rebuilt_;
+  std::uint32_t next_rebuilt_ = 0;
 };
 
 }  // namespace millrace::native

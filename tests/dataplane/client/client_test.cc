@@ -351,6 +351,47 @@ TEST(Client, delivers_no_more_records_than_asked_for_and_loses_none) {
   expect_in_order(world.seen, 500);
 }
 
+TEST(Client, takes_many_batches_out_of_one_packet) {
+  for (const std::uint32_t records_max : {1'000'000U, 3U}) {
+    World world;
+    world.records_max = records_max;
+    world.node.batches_per_push = 20;
+    ProducerOptions options;
+    options.linger_ns = 0;
+    Producer* producer = world.producer("t", options);
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_EQ(world.offer(producer, std::nullopt, text(i)), i);
+      producer->flush();
+      world.turn();
+    }
+    ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
+    ASSERT_GT(world.node.log("t").batches.size(), 50U);
+    const Subscription* subscription = world.subscribe(native::StartAt::earliest);
+    ASSERT_TRUE(world.run_until([&] { return world.seen.size() == 100; }));
+    EXPECT_LT(world.node.push_packets(), 20U);
+    expect_in_order(world.seen, 100);
+    mr_position position;
+    EXPECT_EQ(subscription->position(position), MR_OK);
+    EXPECT_EQ(position.next_offset, 100);
+  }
+}
+
+TEST(Client, what_is_left_of_a_packet_goes_with_its_subscription) {
+  World world;
+  world.node.batches_per_push = 20;
+  Producer* producer = world.producer();
+  for (int i = 0; i < 10; ++i) producer->offer(std::nullopt, text(i));
+  ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
+  world.records_max = 1;
+  Subscription* subscription = world.subscribe(native::StartAt::offset, 0);
+  ASSERT_TRUE(world.run_until([&] { return world.seen.size() == 3; }));
+  world.node.send_error(native::Status::storage_failed, world.node.subscription());
+  mr_position position;
+  ASSERT_TRUE(world.run_until([&] { return subscription->position(position) < 0; }));
+  world.run_for(10'000'000);
+  EXPECT_LT(world.seen.size(), 10U);
+}
+
 TEST(Client, stops_the_node_when_it_does_not_read_and_catches_up_later) {
   World world;
   world.records_max = 0;

@@ -290,12 +290,19 @@ bool ScriptedNode::push_piece(std::uint32_t handle, Cursor& cursor, std::uint64_
                    storage::crc32c(std::span<const std::byte>(batch).subspan(21)));
   }
   if (push_corrupt) batch.back() ^= std::byte{1};
-  const storage::BatchView view(batch.data());
+  const base::Offset base_offset = storage::BatchView(batch.data()).base_offset();
+  base::Offset last_offset = storage::BatchView(batch.data()).last_offset();
   const std::uint32_t room = 1472 - native::push_overhead_bytes;
+  for (std::uint32_t i = 1; i < batches_per_push; ++i) {
+    const auto next = found + i;
+    if (next == log.batches.end() || batch.size() + next->size() > room) break;
+    batch.insert(batch.end(), next->begin(), next->end());
+    last_offset = storage::BatchView(next->data()).last_offset();
+  }
   const auto whole = static_cast<std::uint32_t>(batch.size());
   const std::uint32_t bytes = std::min(room, whole - cursor.skip_bytes);
   const bool last = cursor.skip_bytes + bytes == whole;
-  native::PushHeader push{handle, 0, view.base_offset(), cursor.skip_bytes, whole};
+  native::PushHeader push{handle, 0, base_offset, cursor.skip_bytes, whole};
   push.flags = static_cast<std::uint16_t>((cursor.skip_bytes == 0 ? native::fragment_first : 0) |
                                           (last ? native::fragment_last : 0));
   native::Header head = header(PacketType::push);
@@ -305,8 +312,9 @@ bool ScriptedNode::push_piece(std::uint32_t handle, Cursor& cursor, std::uint64_
   std::memcpy(packet.data() + native::push_overhead_bytes, batch.data() + cursor.skip_bytes, bytes);
   session_.sent[native::window_slot(head.pkt_seq)] = packet;
   say(std::move(packet));
+  ++push_packets_;
   cursor.skip_bytes = last ? 0 : cursor.skip_bytes + bytes;
-  if (last) cursor.next = view.last_offset() + 1;
+  if (last) cursor.next = last_offset + 1;
   return true;
 }
 

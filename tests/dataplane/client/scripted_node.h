@@ -52,6 +52,7 @@ class ScriptedNode {
   std::uint32_t open_streams() const { return static_cast<std::uint32_t>(session_.streams.size()); }
   std::uint32_t ended() const { return ended_; }
   std::uint32_t data_packets() const { return data_packets_; }
+  std::uint32_t push_packets() const { return push_packets_; }
 
   // Knobs.
   bool mute = false;            // receives and says nothing
@@ -65,6 +66,7 @@ class ScriptedNode {
   native::Status refuse_hello = native::Status::ok;
   std::uint16_t push_attributes = 0;  // or-ed into pushed batches (their CRC is kept right)
   bool push_corrupt = false;
+  std::uint32_t batches_per_push = 1;  // of those that fit in a packet whole
 
  private:
   struct Stream {
@@ -124,6 +126,7 @@ class ScriptedNode {
   std::uint32_t handles_ = 0;
   std::uint32_t ended_ = 0;
   std::uint32_t data_packets_ = 0;
+  std::uint32_t push_packets_ = 0;
 };
 
 }  // namespace millrace::client

@@ -163,7 +163,7 @@ void FakeShard::read(const Command& command) {
     event.offset = batch->base_offset;
     const auto all = static_cast<std::uint32_t>(batch->bytes.size());
     event.bytes = batch->bytes.data() + command.skip_bytes;
-    event.byte_count = std::min(command.byte_count, all - command.skip_bytes);
+    event.byte_count = std::min({command.byte_count, all - command.skip_bytes, range_bytes_max_});
     event.batch_bytes = all;
     event.offset_count = batch->record_count;
     event.log_end = partition.log_end;
@@ -219,6 +219,7 @@ void FakeShard::push(std::uint32_t id, Subscription& subscription) {
     event.offset_count = batch->record_count;
     event.log_end = partition.log_end;
     subscription.credit_bytes -= event.byte_count;
+    pushed_bytes_ += event.byte_count;
     subscription.skip_bytes += event.byte_count;
     if (subscription.skip_bytes == all) {
       subscription.offset = batch->base_offset + batch->record_count;

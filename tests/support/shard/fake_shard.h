@@ -55,6 +55,8 @@ class FakeShard {
 
   std::uint64_t appends() const { return appends_; }
   std::uint64_t duplicates() const { return duplicates_; }
+  // To subscriptions, again or not.
+  std::uint64_t pushed_bytes() const { return pushed_bytes_; }
   std::uint32_t subscription_count() const {
     return static_cast<std::uint32_t>(subscriptions_.size());
   }
@@ -106,6 +108,7 @@ class FakeShard {
   shard::Status refuse_next_ = shard::Status::ok;
   std::uint64_t appends_ = 0;
   std::uint64_t duplicates_ = 0;
+  std::uint64_t pushed_bytes_ = 0;
 };
 
 }  // namespace millrace::testing

@@ -149,7 +149,14 @@ void Peer::deliver(std::span<const std::byte> packet) {
   batch.insert(batch.end(), payload.begin(), payload.end());
   if ((push.flags & fragment_last) == 0) return;
   CHECK(batch.size() == push.batch_bytes);
-  delivered.push_back({push.subscription, push.base_offset, batch});
+  CHECK(storage::BatchView(batch.data()).base_offset() == push.base_offset);
+  for (std::span<const std::byte> left = batch; !left.empty();) {
+    const storage::BatchView one(left.data());
+    CHECK(one.bytes() <= left.size());
+    delivered.push_back(
+        {push.subscription, one.base_offset(), Bytes(left.data(), left.data() + one.bytes())});
+    left = left.subspan(one.bytes());
+  }
 }
 
 void Peer::send_data(std::uint64_t now_ns, std::vector<Bytes>& out) {

@@ -539,6 +539,81 @@ TEST(NativeSessions, a_lost_push_whose_batch_compaction_changed_ends_the_subscri
   }
 }
 
+// A subscriber to whom so many batches are pushed in one turn; the packets of that.
+std::vector<Outgoing> push_at_once(World& world, Peer& peer, std::int32_t batches) {
+  EXPECT_TRUE(world.connect(peer));
+  peer.subscribe(native::StartAt::earliest);
+  EXPECT_TRUE(world.run_until([&] { return peer.subscribed.size() == 1; }));
+  world.run(4);
+  for (std::int32_t i = 0; i < batches; ++i) peer.publish(make_batch(100, i, 1, 80 + i % 7), 1);
+  for (Bytes& packet : peer.step(world.now_ns)) world.node.receive(peer.at(), packet, world.now_ns);
+  std::vector<Outgoing> pushed = world.node.turn(world.now_ns);
+  std::erase_if(pushed, [](const Outgoing& packet) {
+    return packet.bytes[1] != static_cast<std::byte>(PacketType::push);
+  });
+  return pushed;
+}
+
+void expect_all(const Peer& peer, std::size_t batches) {
+  ASSERT_EQ(peer.delivered.size(), batches);
+  for (std::size_t i = 0; i < batches; ++i) {
+    EXPECT_EQ(peer.delivered[i].base_offset, static_cast<base::Offset>(i));
+    EXPECT_EQ(storage::check_batch(peer.delivered[i].bytes), storage::BatchFault::none);
+  }
+}
+
+TEST(NativeSessions, small_batches_of_one_turn_share_packets) {
+  World world;
+  Peer& peer = world.add_peer();
+  const std::vector<Outgoing> pushed = push_at_once(world, peer, 60);
+  EXPECT_EQ(pushed.size(), 7U);  // of 1,472 bytes, for batches of some 160
+  for (const Outgoing& packet : pushed) peer.on_packet(packet.bytes, world.now_ns);
+  expect_all(peer, 60);
+}
+
+TEST(NativeSessions, a_lost_push_of_many_batches_is_sent_again_as_it_was) {
+  // More of them than are put together at a time; ranges that end within a batch.
+  for (const std::uint32_t range_bytes : {100U, 1U << 20}) {
+    World world;
+    Peer& peer = world.add_peer();
+    const std::vector<Outgoing> lost = push_at_once(world, peer, 200);
+    ASSERT_GT(lost.size(), 16U);
+    world.shard.set_range_bytes_max(range_bytes);
+    ASSERT_TRUE(world.run_until([&] { return peer.delivered.size() >= 200; }, 20'000));
+    expect_all(peer, 200);
+    EXPECT_TRUE(peer.gone.empty());
+  }
+}
+
+TEST(NativeSessions, a_lost_push_of_many_batches_that_are_not_all_there_ends_the_subscription) {
+  for (const base::Offset taken : {0, 3, 8}) {
+    World world;
+    Peer& peer = world.add_peer();
+    ASSERT_EQ(push_at_once(world, peer, 9).size(), 1U);
+    world.shard.compact(0, taken, {});
+    ASSERT_TRUE(world.run_until([&] { return peer.gone.size() == 1; }, 1000)) << taken;
+    EXPECT_EQ(peer.gone[peer.subscribed[0].subscription], Status::offset_out_of_range);
+    EXPECT_TRUE(peer.delivered.empty());
+  }
+}
+
+TEST(NativeSessions, what_is_granted_fits_the_window_and_is_not_read_twice) {
+  for (const std::uint32_t value_bytes : {10U, 700U, 1000U, 3000U}) {
+    World world;
+    Peer& peer = world.add_peer();
+    peer.push_credit = 8;
+    ASSERT_TRUE(world.connect(peer));
+    for (std::int32_t i = 0; i < 300; ++i) peer.publish(make_batch(100, i, 1, value_bytes), 1);
+    ASSERT_TRUE(world.run_until([&] { return world.memory(peer) == 300; }));
+    peer.subscribe(native::StartAt::earliest);
+    ASSERT_TRUE(world.run_until([&] { return peer.delivered.size() == 300; }));
+    std::uint64_t bytes = 0;
+    for (const auto& one : peer.delivered) bytes += one.bytes.size();
+    // But for pieces, where the window had less room than one more packet.
+    EXPECT_LE(world.shard.pushed_bytes(), bytes + bytes / 20) << value_bytes;
+  }
+}
+
 TEST(NativeSessions, random_truncated_and_replayed_packets_are_each_counted_under_one_reason) {
   World world(1);
   Peer& peer = world.add_peer();
