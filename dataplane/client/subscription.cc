@@ -68,10 +68,10 @@ bool Subscription::take_push(std::span<const std::byte> body) {
   assembled_bytes_ += static_cast<std::uint32_t>(bytes.size());
   if ((header.flags & native::fragment_last) == 0) return false;
   assembly_offset_ = -1;
-  return start_batches({assembly_.data(), assembled_bytes_});
+  return start_batch({assembly_.data(), assembled_bytes_});
 }
 
-// True when one of them has something for us; those behind it wait in rest_.
+// Those behind the one that is started wait in rest_.
 bool Subscription::start_batches(std::span<const std::byte> bytes) {
   rest_ = bytes;
   while (!rest_.empty()) {
@@ -85,6 +85,7 @@ bool Subscription::start_batches(std::span<const std::byte> bytes) {
   return false;
 }
 
+// True when the batch has something for us.
 bool Subscription::start_batch(std::span<const std::byte> bytes) {
   if (storage::check_batch(bytes, storage::Offsets::some) != storage::BatchFault::none) {
     stop(MR_CORRUPT);

@@ -77,11 +77,12 @@ class PacketWriter {
     ++used_;
     ++committed_;
   }
-  // Of all turns.
+  // Packets committed in all turns: the number of the last one.
   std::uint64_t committed() const { return committed_; }
-  // The packet that was the committed-th, if it is the last one and has not been sent.
-  Packet* last(std::uint64_t committed) {
-    return committed == committed_ && used_ != 0 ? &packets_[used_ - 1] : nullptr;
+  // The packet of that number while it waits to be sent, else null.
+  Packet* waiting(std::uint64_t number) {
+    const std::uint64_t behind = committed_ - number;
+    return behind < used_ ? &packets_[used_ - 1 - behind] : nullptr;
   }
   std::uint32_t room() const { return prepared_ - used_; }
 

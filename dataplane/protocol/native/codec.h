@@ -70,7 +70,7 @@ inline constexpr std::uint16_t flag_ack_now = 1U << 1;  // answer at the end of 
 
 // DATA and PUSH flags.
 inline constexpr std::uint16_t fragment_first = 1U << 0;
-inline constexpr std::uint16_t fragment_last = 1U << 1;  // both: a whole batch
+inline constexpr std::uint16_t fragment_last = 1U << 1;  // both: a whole batch; in PUSH one or more
 inline constexpr std::uint16_t data_durable = 1U << 2;   // DATA: somebody waits for the device
 inline constexpr std::uint16_t push_gone = 1U << 2;      // PUSH: no bytes; the subscription ended
 

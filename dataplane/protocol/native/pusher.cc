@@ -95,13 +95,15 @@ void Pusher::push(Session& session, Subscription& subscription, const shard::Eve
 // Into the packet with the batches before it, while that waits to be sent.
 bool Pusher::add_to_open(Session& session, const Subscription& subscription,
                          const shard::Event& event, protocol::Effects& effects) {
-  if (open_.session != session.id || open_.subscription != subscription.id) return false;
-  protocol::Packet* packet = effects.writer(session.peer).last(open_.committed);
-  if (packet == nullptr || !is_whole(event)) return false;
-  if (packet->bytes + event.byte_count > session.payload_bytes_max) return false;
+  if (subscription.open_seq == 0 || !is_whole(event)) return false;
+  protocol::Packet* packet = effects.writer(session.peer).waiting(subscription.open_packet);
+  if (packet == nullptr || packet->bytes + event.byte_count > session.payload_bytes_max) {
+    return false;
+  }
   std::memcpy(packet->payload + packet->bytes, event.bytes, event.byte_count);
   packet->bytes += event.byte_count;
-  SentPush& sent = session.sent[window_slot(open_.pkt_seq)];
+  SentPush& sent = session.sent[window_slot(subscription.open_seq)];
+  sent.end_offset = event.offset + std::int64_t{event.offset_count};
   sent.batch_bytes += event.byte_count;
   sent.bytes = static_cast<std::uint16_t>(sent.batch_bytes);
   store_push_batch_bytes(packet->payload, sent.batch_bytes);
@@ -109,7 +111,7 @@ bool Pusher::add_to_open(Session& session, const Subscription& subscription,
 }
 
 // In packets of its own, as far as window and buffers go; how much of it.
-std::uint32_t Pusher::send_pushes(Session& session, const Subscription& subscription,
+std::uint32_t Pusher::send_pushes(Session& session, Subscription& subscription,
                                   const shard::Event& event, std::uint64_t now_ns,
                                   protocol::Effects& effects) {
   const std::uint32_t room_bytes = session.payload_bytes_max - push_overhead_bytes;
@@ -127,15 +129,16 @@ std::uint32_t Pusher::send_pushes(Session& session, const Subscription& subscrip
                 skip_bytes, event.batch_bytes});
     std::memcpy(packet->payload + push_overhead_bytes, event.bytes + sent_bytes, bytes);
     commit_packet(session, effects, *packet, push_overhead_bytes + bytes);
-    session.sent[window_slot(pkt_seq)] = {.base_offset = event.offset,
-                                          .subscription = subscription.id,
-                                          .skip_bytes = skip_bytes,
-                                          .batch_bytes = event.batch_bytes,
-                                          .bytes = static_cast<std::uint16_t>(bytes)};
+    session.sent[window_slot(pkt_seq)] = {
+        .base_offset = event.offset,
+        .end_offset = event.offset + std::int64_t{event.offset_count},
+        .subscription = subscription.id,
+        .skip_bytes = skip_bytes,
+        .batch_bytes = event.batch_bytes,
+        .bytes = static_cast<std::uint16_t>(bytes)};
     sent_bytes += bytes;
-    if (bytes == event.batch_bytes) {
-      open_ = {effects.writer(session.peer).committed(), pkt_seq, session.id, subscription.id};
-    }
+    subscription.open_packet = effects.writer(session.peer).committed();
+    subscription.open_seq = bytes == event.batch_bytes ? pkt_seq : 0;
   }
   return sent_bytes;
 }
@@ -163,8 +166,8 @@ bool Pusher::grant_credit(Session& session, std::uint64_t now_ns, protocol::Effe
       send_gone(session, pkt_seq, 0, effects);
     } else {
       if (effects.commands.full()) return false;
-      // Packets of whole batches may be left half empty, and those at either end hold a piece of
-      // one: what is granted fits all the same, and is not read twice.
+      // Packets of small batches may be left half empty, and those at either end hold a piece of
+      // one: what one subscription is granted fits all the same, and is not read twice.
       const std::uint32_t packets = std::max(1U, (std::min(room, grant_packets) - 1) / 2);
       subscription.granted_bytes = packets * (session.payload_bytes_max - push_overhead_bytes);
       effects.commands.push({.kind = shard::CommandKind::credit,
@@ -210,89 +213,114 @@ bool Pusher::send_repairs(Session& session, std::uint64_t now_ns, protocol::Effe
     }
     if (sent.gone) {
       send_gone(session, pkt_seq, flag_repair, effects);
-      continue;
+    } else {
+      repair(session, *subscription, pkt_seq, effects);
     }
-    read_again(session, pkt_seq, 0, sent.base_offset, sent.skip_bytes, effects);
   }
   return true;
 }
 
-// The token of a read for a repair: the packet, and how much of it earlier reads have brought.
-void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
-  const std::uint64_t pkt_seq = event.token & sequence_max;
-  const auto had_bytes = static_cast<std::uint32_t>(event.token >> 48);
-  Session* session = tables_.sessions.find(event.session);
-  if (session == nullptr || session->ending || !session->send.is_in_flight(pkt_seq)) return;
-  const SentPush& sent = session->sent[window_slot(pkt_seq)];
-  if (sent.gone || sent.subscription != event.stream || had_bytes >= sent.bytes) return;
-  if (event.status != shard::Status::ok) return give_up(*session, pkt_seq, event.status, effects);
-  const bool is_start =
-      event.offset == sent.base_offset && event.skip_bytes == sent.skip_bytes + had_bytes;
-  // Of whole batches there may be several.
-  const bool is_same = sent.bytes == sent.batch_bytes
-                           ? (is_start || had_bytes != 0) &&
-                                 event.batch_bytes - event.skip_bytes <= sent.bytes - had_bytes
-                           : is_start && event.batch_bytes == sent.batch_bytes;
-  // Retention took its bytes, or compaction did.
-  if (!is_same) return give_up(*session, pkt_seq, shard::Status::offset_out_of_range, effects);
-  if (event.byte_count >= sent.bytes) {
-    return send_again(*session, pkt_seq, {event.bytes, sent.bytes}, effects);
+// From where an earlier one got to: a peer asks again before many batches have been read.
+void Pusher::repair(Session& session, const Subscription& subscription, std::uint64_t pkt_seq,
+                    protocol::Effects& effects) {
+  Rebuilt* rebuilt = find_rebuilt(session.id, pkt_seq);
+  if (rebuilt == nullptr || rebuilt->byte_count != session.sent[window_slot(pkt_seq)].batch_bytes) {
+    read_again(session, subscription, pkt_seq, rebuilt, effects);
+  } else if (send_again(session, pkt_seq, rebuilt->bytes.data(), effects)) {
+    rebuilt->session = 0;
   }
-  Rebuilt* rebuilt = take(*session, pkt_seq, had_bytes);
-  if (rebuilt == nullptr) return;
-  std::memcpy(rebuilt->bytes.data() + had_bytes, event.bytes, event.byte_count);
-  rebuilt->byte_count += event.byte_count;
-  if (rebuilt->byte_count == sent.bytes) {
-    return send_again(*session, pkt_seq, {rebuilt->bytes.data(), sent.bytes}, effects);
-  }
-  const std::uint32_t skip_bytes = event.skip_bytes + event.byte_count;
-  const bool is_done = skip_bytes == event.batch_bytes;
-  read_again(*session, pkt_seq, rebuilt->byte_count,
-             is_done ? event.offset + std::int64_t{event.offset_count} : event.offset,
-             is_done ? 0 : skip_bytes, effects);
 }
 
-// Where the packet is put together of which so much is there; null where that was given to another
-// one, or begun again.
-Pusher::Rebuilt* Pusher::take(const Session& session, std::uint64_t pkt_seq,
-                              std::uint32_t had_bytes) {
-  auto* found = std::ranges::find_if(rebuilt_, [&](const Rebuilt& one) {
-    return one.session == session.id && one.pkt_seq == pkt_seq;
-  });
-  if (had_bytes == 0) {
-    if (found == rebuilt_.end()) found = &rebuilt_[next_rebuilt_++ % rebuilt_max];
-    found->session = session.id;
-    found->pkt_seq = pkt_seq;
-    found->byte_count = 0;
-  }
-  return found != rebuilt_.end() && found->byte_count == had_bytes ? found : nullptr;
-}
-
-void Pusher::read_again(const Session& session, std::uint64_t pkt_seq, std::uint32_t had_bytes,
-                        base::Offset offset, std::uint32_t skip_bytes, protocol::Effects& effects) {
+// The token says how much of the packet was there, so that a read that was repeated is known.
+void Pusher::read_again(const Session& session, const Subscription& subscription,
+                        std::uint64_t pkt_seq, const Rebuilt* rebuilt, protocol::Effects& effects) {
   const SentPush& sent = session.sent[window_slot(pkt_seq)];
-  // A packet whose subscription has gone by now is named again, and then told of.
-  const Subscription* subscription = tables_.find_subscription(session, sent.subscription);
-  if (subscription == nullptr) return;
+  const std::uint32_t had_bytes = rebuilt == nullptr ? 0 : rebuilt->byte_count;
   effects.commands.push({.kind = shard::CommandKind::read,
                          .core = tables_.options.core,
                          .session = session.id,
-                         .stream = subscription->id,
-                         .partition = subscription->partition,
+                         .stream = subscription.id,
+                         .partition = subscription.partition,
                          .byte_count = sent.bytes - had_bytes,
-                         .offset = offset,
-                         .skip_bytes = skip_bytes,
+                         .offset = had_bytes == 0 ? sent.base_offset : rebuilt->next_offset,
+                         .skip_bytes = sent.skip_bytes,
                          .token = pkt_seq | std::uint64_t{had_bytes} << 48});
 }
 
-void Pusher::send_again(Session& session, std::uint64_t pkt_seq, std::span<const std::byte> bytes,
+void Pusher::on_repair(const shard::Event& event, protocol::Effects& effects) {
+  const std::uint64_t pkt_seq = event.token & sequence_max;
+  Session* session = tables_.sessions.find(event.session);
+  if (session == nullptr || session->ending || !session->send.is_in_flight(pkt_seq)) return;
+  const SentPush& sent = session->sent[window_slot(pkt_seq)];
+  const Subscription* subscription = tables_.find_subscription(*session, sent.subscription);
+  if (sent.gone || sent.subscription != event.stream || subscription == nullptr) return;
+
+  Rebuilt* rebuilt = find_rebuilt(session->id, pkt_seq);
+  const std::uint64_t had_bytes = event.token >> 48;
+  if (had_bytes != (rebuilt == nullptr ? 0 : rebuilt->byte_count)) return;  // answered before
+  if (event.status != shard::Status::ok) return give_up(*session, pkt_seq, event.status, effects);
+  const bool is_start = event.offset == sent.base_offset && event.skip_bytes == sent.skip_bytes;
+  if (is_start && event.batch_bytes == sent.batch_bytes) {
+    if (event.byte_count >= sent.bytes) {
+      send_again(*session, pkt_seq, event.bytes, effects);
+    } else {
+      session->send.return_repair(pkt_seq);
+      tables_.want_service(*session);
+    }
+    return;
+  }
+  // Retention took its bytes, or compaction did; or else it has more batches than this one.
+  if (sent.is_piece() || (had_bytes == 0 && !is_start)) {
+    return give_up(*session, pkt_seq, shard::Status::offset_out_of_range, effects);
+  }
+  if (rebuilt == nullptr) rebuilt = claim_rebuilt(session->id, pkt_seq);
+  if (rebuilt == nullptr) return;
+  if (!add_to_rebuilt(*rebuilt, sent, event)) {
+    return give_up(*session, pkt_seq, shard::Status::offset_out_of_range, effects);
+  }
+  repair(*session, *subscription, pkt_seq, effects);
+}
+
+// False when it cannot be what was sent.
+bool Pusher::add_to_rebuilt(Rebuilt& rebuilt, const SentPush& sent, const shard::Event& event) {
+  const std::uint32_t left_bytes = sent.bytes - rebuilt.byte_count;
+  if (!is_whole(event) || event.byte_count > left_bytes) return false;
+  std::memcpy(rebuilt.bytes.data() + rebuilt.byte_count, event.bytes, event.byte_count);
+  rebuilt.byte_count += event.byte_count;
+  rebuilt.next_offset = event.offset + std::int64_t{event.offset_count};
+  return (rebuilt.byte_count == sent.bytes) == (rebuilt.next_offset == sent.end_offset);
+}
+
+Pusher::Rebuilt* Pusher::find_rebuilt(std::uint32_t session, std::uint64_t pkt_seq) {
+  for (Rebuilt& one : rebuilt_) {
+    if (one.session == session && one.pkt_seq == pkt_seq) return &one;
+  }
+  return nullptr;
+}
+
+// Null while all are at work.
+Pusher::Rebuilt* Pusher::claim_rebuilt(std::uint32_t session, std::uint64_t pkt_seq) {
+  for (Rebuilt& one : rebuilt_) {
+    const Session* of = tables_.sessions.find(one.session);
+    const bool is_wanted = of != nullptr && !of->ending && of->send.is_in_flight(one.pkt_seq) &&
+                           !of->sent[window_slot(one.pkt_seq)].gone;
+    if (is_wanted) continue;
+    one.session = session;
+    one.pkt_seq = pkt_seq;
+    one.byte_count = 0;
+    return &one;
+  }
+  return nullptr;
+}
+
+bool Pusher::send_again(Session& session, std::uint64_t pkt_seq, const std::byte* bytes,
                         protocol::Effects& effects) {
   const SentPush& sent = session.sent[window_slot(pkt_seq)];
   protocol::Packet* packet = begin_packet(session, effects);
   if (packet == nullptr) {
     session.send.return_repair(pkt_seq);
     tables_.want_service(session);
-    return;
+    return false;
   }
   Header header = header_to(session, PacketType::push);
   header.pkt_seq = pkt_seq;
@@ -300,8 +328,9 @@ void Pusher::send_again(Session& session, std::uint64_t pkt_seq, std::span<const
   store_push(packet->payload, header,
              {sent.subscription, fragment_flags(sent.skip_bytes, sent.bytes, sent.batch_bytes),
               sent.base_offset, sent.skip_bytes, sent.batch_bytes});
-  std::memcpy(packet->payload + push_overhead_bytes, bytes.data(), bytes.size());
+  std::memcpy(packet->payload + push_overhead_bytes, bytes, sent.bytes);
   commit_packet(session, effects, *packet, push_overhead_bytes + sent.bytes);
+  return true;
 }
 
 // What was sent cannot be read any more: the subscription ends with it.

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "dataplane/protocol/native/tables.h"
@@ -29,21 +28,15 @@ class Pusher {
   void send_beats(std::uint64_t now_ns, protocol::Effects& effects);
 
  private:
-  // A packet whose bytes take several reads.
+  // A packet of several batches that is read again, one after the other.
   struct Rebuilt {
     std::uint32_t session = 0;
     std::uint64_t pkt_seq = 0;
-    std::uint32_t byte_count = 0;
+    std::uint32_t byte_count = 0;  // that are here
+    base::Offset next_offset = 0;  // of the batch that follows
     std::vector<std::byte> bytes;
   };
-  // The PUSH of whole batches that was committed last: more may follow in it.
-  struct Open {
-    std::uint64_t committed = 0;  // PacketWriter's
-    std::uint64_t pkt_seq = 0;
-    std::uint32_t session = 0;
-    std::uint32_t subscription = 0;
-  };
-  // When more of them are under way, the oldest begins again.
+  // More that are lost at once wait until they are asked for again.
   static constexpr std::uint32_t rebuilt_max = 8;
 
   // Sends as much of the range as it can and moves the cursor.
@@ -51,14 +44,18 @@ class Pusher {
             std::uint64_t now_ns, protocol::Effects& effects);
   bool add_to_open(Session& session, const Subscription& subscription, const shard::Event& event,
                    protocol::Effects& effects);
-  std::uint32_t send_pushes(Session& session, const Subscription& subscription,
-                            const shard::Event& event, std::uint64_t now_ns,
-                            protocol::Effects& effects);
+  std::uint32_t send_pushes(Session& session, Subscription& subscription, const shard::Event& event,
+                            std::uint64_t now_ns, protocol::Effects& effects);
   void on_repair(const shard::Event& event, protocol::Effects& effects);
-  Rebuilt* take(const Session& session, std::uint64_t pkt_seq, std::uint32_t had_bytes);
-  void read_again(const Session& session, std::uint64_t pkt_seq, std::uint32_t had_bytes,
-                  base::Offset offset, std::uint32_t skip_bytes, protocol::Effects& effects);
-  void send_again(Session& session, std::uint64_t pkt_seq, std::span<const std::byte> bytes,
+  void repair(Session& session, const Subscription& subscription, std::uint64_t pkt_seq,
+              protocol::Effects& effects);
+  void read_again(const Session& session, const Subscription& subscription, std::uint64_t pkt_seq,
+                  const Rebuilt* rebuilt, protocol::Effects& effects);
+  bool add_to_rebuilt(Rebuilt& rebuilt, const SentPush& sent, const shard::Event& event);
+  Rebuilt* find_rebuilt(std::uint32_t session, std::uint64_t pkt_seq);
+  Rebuilt* claim_rebuilt(std::uint32_t session, std::uint64_t pkt_seq);
+  // False when there is no buffer for it; it stays wanted.
+  bool send_again(Session& session, std::uint64_t pkt_seq, const std::byte* bytes,
                   protocol::Effects& effects);
   void give_up(Session& session, std::uint64_t pkt_seq, shard::Status status,
                protocol::Effects& effects);
@@ -68,9 +65,7 @@ class Pusher {
   void end(Subscription& subscription, Status status);
 
   Tables& tables_;
-  Open open_;
   std::array<Rebuilt, rebuilt_max> rebuilt_;
-  std::uint32_t next_rebuilt_ = 0;
 };
 
 }  // namespace millrace::native

@@ -20,14 +20,18 @@ struct HeldFrame {
   std::uint32_t bytes = 0;
 };
 
-// What is needed to send a PUSH packet again: its bytes are in the log.
+// What is needed to send a PUSH packet again: its bytes are in the log. Of several batches the
+// base offset is the first one's, the end the last one's, and batch_bytes are of all.
 struct SentPush {
   base::Offset base_offset = 0;
+  base::Offset end_offset = 0;
   std::uint32_t subscription = 0;  // handle
   std::uint32_t skip_bytes = 0;    // gone: a Status
   std::uint32_t batch_bytes = 0;
   std::uint16_t bytes = 0;
   bool gone = false;
+
+  bool is_piece() const { return bytes != batch_bytes; }
 };
 
 // A request that was seen, so that its repetition has the same answer.
@@ -144,6 +148,10 @@ struct Subscription {
   base::Offset log_end = 0;
   base::Offset first_offset = 0;  // as told in SUB_ACK
   base::Offset first_log_end = 0;
+
+  // The last packet pushed, if it holds whole batches: more may follow in it until it is sent.
+  std::uint64_t open_packet = 0;  // PacketWriter's number
+  std::uint64_t open_seq = 0;     // 0: none
 
   std::uint64_t beat_at_ns = 0;
   std::uint64_t beat_interval_ns = 0;

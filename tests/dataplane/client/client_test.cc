@@ -376,20 +376,61 @@ TEST(Client, takes_many_batches_out_of_one_packet) {
   }
 }
 
-TEST(Client, what_is_left_of_a_packet_goes_with_its_subscription) {
-  World world;
+// Ten batches of a record each, in one packet, of which three records were delivered.
+Subscription* deliver_three_of_ten(World& world) {
   world.node.batches_per_push = 20;
-  Producer* producer = world.producer();
-  for (int i = 0; i < 10; ++i) producer->offer(std::nullopt, text(i));
-  ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
+  ProducerOptions options;
+  options.linger_ns = 0;
+  Producer* producer = world.producer("t", options);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(world.offer(producer, std::nullopt, text(i)), i);
+    producer->flush();
+    EXPECT_TRUE(world.run_until([&] { return producer->drained(); }));
+  }
+  EXPECT_EQ(world.node.log("t").batches.size(), 10U);
   world.records_max = 1;
   Subscription* subscription = world.subscribe(native::StartAt::offset, 0);
-  ASSERT_TRUE(world.run_until([&] { return world.seen.size() == 3; }));
+  EXPECT_TRUE(world.run_until([&] { return world.seen.size() == 3; }));
+  EXPECT_EQ(world.node.push_packets(), 1U);
+  return subscription;
+}
+
+TEST(Client, what_is_left_of_a_packet_goes_with_its_subscription) {
+  World world;
+  Subscription* subscription = deliver_three_of_ten(world);
   world.node.send_error(native::Status::storage_failed, world.node.subscription());
   mr_position position;
   ASSERT_TRUE(world.run_until([&] { return subscription->position(position) < 0; }));
   world.run_for(10'000'000);
   EXPECT_LT(world.seen.size(), 10U);
+}
+
+TEST(Client, nothing_behind_a_damaged_batch_is_delivered) {
+  World world;
+  world.node.push_corrupt = true;  // the first batch of a packet
+  world.node.batches_per_push = 20;
+  ProducerOptions options;
+  options.linger_ns = 0;
+  Producer* producer = world.producer("t", options);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(world.offer(producer, std::nullopt, text(i)), i);
+    producer->flush();
+    ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
+  }
+  const Subscription* subscription = world.subscribe();
+  mr_position position;
+  ASSERT_TRUE(world.run_until([&] { return subscription->position(position) == MR_CORRUPT; }));
+  world.run_for(10'000'000);
+  EXPECT_TRUE(world.seen.empty());
+}
+
+TEST(Client, what_is_left_of_a_packet_comes_again_in_the_next_session) {
+  World world;
+  deliver_three_of_ten(world);
+  world.node.restart();
+  ASSERT_TRUE(world.run_until([&] { return world.seen.size() == 10; }));
+  world.run_for(10'000'000);
+  expect_in_order(world.seen, 10);
 }
 
 TEST(Client, stops_the_node_when_it_does_not_read_and_catches_up_later) {

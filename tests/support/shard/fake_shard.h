@@ -29,6 +29,7 @@ class FakeShard {
   // All appended so far is on the device; queues the durable event.
   void make_durable();
   bool next_event(shard::Event& event);
+  std::size_t event_count() const { return events_.size(); }
 
   std::uint32_t starts = 0;  // of nodes before it
 

@@ -83,8 +83,9 @@ protocol::Disposition Node::receive(const base::Endpoint& peer, std::span<const 
 }
 
 std::vector<Outgoing> Node::turn(std::uint64_t now_ns) {
+  // What an answer asks of the shard is answered in the next turn.
   shard::Event event;
-  while (shard_.next_event(event)) {
+  for (std::size_t left = shard_.event_count(); left != 0 && shard_.next_event(event); --left) {
     sessions_->encode_reply(event, now_ns, *effects_);
     apply_commands();
   }

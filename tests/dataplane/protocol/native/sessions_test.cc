@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "storage/batch.h"
@@ -571,17 +572,47 @@ TEST(NativeSessions, small_batches_of_one_turn_share_packets) {
   expect_all(peer, 60);
 }
 
-TEST(NativeSessions, a_lost_push_of_many_batches_is_sent_again_as_it_was) {
-  // More of them than are put together at a time; ranges that end within a batch.
-  for (const std::uint32_t range_bytes : {100U, 1U << 20}) {
+TEST(NativeSessions, lost_pushes_of_many_batches_are_sent_again_as_they_were) {
+  // Of more peers than packets are put together at a time, and with fewer buffers than packets. To
+  // read one again takes longer than a peer waits before it asks again.
+  for (const std::uint32_t packets_per_turn : {64U, 2U}) {
     World world;
-    Peer& peer = world.add_peer();
-    const std::vector<Outgoing> lost = push_at_once(world, peer, 200);
-    ASSERT_GT(lost.size(), 16U);
-    world.shard.set_range_bytes_max(range_bytes);
-    ASSERT_TRUE(world.run_until([&] { return peer.delivered.size() >= 200; }, 20'000));
-    expect_all(peer, 200);
-    EXPECT_TRUE(peer.gone.empty());
+    std::vector<Peer*> peers;
+    for (base::ProducerId i = 0; i < 12; ++i) {
+      peers.push_back(&world.add_peer(100 + i));
+      peers.back()->open("t", static_cast<std::uint16_t>(i % 4));
+    }
+    ASSERT_TRUE(world.run_until([&] {
+      return std::ranges::all_of(peers, [](const Peer* peer) { return peer->opened.size() == 1; });
+    }));
+    for (Peer* peer : peers) peer->subscribe(native::StartAt::earliest);
+    world.run(6);
+    std::size_t published = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+      for (std::int32_t n = 0; n < 40; ++n) {
+        peers[i]->publish(make_batch(100 + static_cast<base::ProducerId>(i), n, 1, 80), 1);
+      }
+      for (Bytes& packet : peers[i]->step(world.now_ns)) {
+        world.node.receive(peers[i]->at(), packet, world.now_ns);
+      }
+      published += 40;
+    }
+    std::size_t lost = 0;
+    for (const Outgoing& packet : world.node.turn(world.now_ns)) {
+      lost += packet.bytes[1] == static_cast<std::byte>(PacketType::push) ? 1 : 0;
+    }
+    EXPECT_GE(lost, 40U);
+    world.node.packets_per_turn = packets_per_turn;
+    ASSERT_TRUE(world.run_until(
+        [&] {
+          return std::ranges::all_of(peers,
+                                     [](const Peer* peer) { return peer->delivered.size() >= 40; });
+        },
+        20'000));
+    for (const Peer* peer : peers) {
+      expect_all(*peer, 40);
+      EXPECT_TRUE(peer->gone.empty());
+    }
   }
 }
 
@@ -595,6 +626,21 @@ TEST(NativeSessions, a_lost_push_of_many_batches_that_are_not_all_there_ends_the
     EXPECT_EQ(peer.gone[peer.subscribed[0].subscription], Status::offset_out_of_range);
     EXPECT_TRUE(peer.delivered.empty());
   }
+}
+
+TEST(NativeSessions,
+     a_lost_push_of_which_compaction_made_as_many_bytes_of_fewer_batches_is_missed) {
+  World world;
+  Peer& peer = world.add_peer();
+  ASSERT_EQ(push_at_once(world, peer, 3).size(), 1U);
+  const auto& log = world.shard.log(0);
+  const std::size_t wanted = log[0].bytes.size() + log[2].bytes.size();
+  std::uint32_t value_bytes = 80;
+  while (make_batch(100, 0, 1, value_bytes).size() < wanted) ++value_bytes;
+  ASSERT_EQ(make_batch(100, 0, 1, value_bytes).size(), wanted);
+  world.shard.compact(0, 0, make_batch(100, 0, 1, value_bytes));
+  ASSERT_TRUE(world.run_until([&] { return peer.gone.size() == 1; }, 1000));
+  EXPECT_TRUE(peer.delivered.empty());
 }
 
 TEST(NativeSessions, what_is_granted_fits_the_window_and_is_not_read_twice) {
