@@ -164,7 +164,7 @@ Result<void> Load::poll(Driver& driver) {
   seen_ns_ = 0;
   events_ = 0;
   if (auto polled = driver.poll(*this); !polled) return polled;
-  if (events_ == 0) sched_yield();
+  if (events_ == 0 && driver.yields()) sched_yield();
   if (!tell_progress()) return Error(ErrorCode::unavailable, "interrupted");
   return {};
 }

@@ -37,6 +37,9 @@ class Driver {
   virtual base::Result<void> poll(Events& events) = 0;
   // False: publishing is one way, and only what is delivered is known.
   virtual bool acknowledges() const { return true; }
+  // After a poll that brought nothing others may have the processor. False where nobody waits for
+  // it: both ends share memory, and nothing is answered that has to be on a device.
+  virtual bool yields() const { return true; }
   // Each message goes to one of the subscribers; else to each of them.
   virtual bool is_queue() const { return false; }
 };

@@ -28,6 +28,9 @@ class NativeDriver final : public Driver {
   base::Result<void> prepare(const Workload& workload) override;
   bool offer(std::uint64_t number, std::span<const std::byte> payload) override;
   base::Result<void> poll(Events& events) override;
+  bool yields() const override {
+    return options_.ack != bench::Ack::memory || !options_.address.starts_with("memif:");
+  }
 
  private:
   base::Result<void> open_producer(std::uint64_t bytes);
