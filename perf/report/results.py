@@ -1,6 +1,7 @@
 """What was measured, read: medians over rounds with their spread, and two runs side by side."""
 
 import dataclasses
+import math
 import statistics
 
 # A rate within this share of the generator's own limit is the generator's, not the system's.
@@ -184,7 +185,8 @@ def is_clients(cell, limit):
 
 
 def changes(old, new):
-    """Of each figure of both runs: cell, name, old, new, and whether it is outside the noise."""
+    """Of each figure of both runs: cell, name, old, new, and whether it is outside the noise of both
+    and of what became of the other peers: a host that is faster today makes nobody better."""
     before = {cell.key: cell for cell in cells(old)}
     found = []
     for cell in cells(new):
@@ -198,5 +200,23 @@ def changes(old, new):
             if was is None or now is None or was.median == 0:
                 continue
             found.append({"cell": cell, "figure": name, "old": was, "new": now,
-                          "ratio": now.median / was.median, "is_change": not was.overlaps(now)})
+                          "ratio": now.median / was.median})
+    for one in found:
+        others = [other["ratio"] for other in found
+                  if other["figure"] == one["figure"]
+                  and other["cell"].data["workload"] == one["cell"].data["workload"]
+                  and other["cell"].data["peer"] != one["cell"].data["peer"]]
+        one["others"] = middle_half(others or [1.0])
+        one["is_change"] = not ratio_of(one["old"], one["new"]).overlaps(one["others"])
     return found
+
+
+def ratio_of(old, new):
+    return Figure(new.median / old.median, new.low / old.high if old.high else 0.0,
+                  new.high / old.low if old.low else math.inf)
+
+
+def middle_half(values):
+    if len(values) < 4:
+        return Figure.of(values)
+    return Figure(statistics.median(values), *statistics.quantiles(values, n=4)[::2])

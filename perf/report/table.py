@@ -188,11 +188,12 @@ def markdown(results):
 
 
 def changes_lines(found):
-    lines = ["| system | workload | figure | before | now | ratio | outside the noise |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| system | workload | figure | before | now | ratio | the other peers' | "
+             "outside the noise |", "|---|---|---|---|---|---|---|---|"]
     for one in found:
         text = rate_text if one["figure"] == "rate" else ns_text
         lines.append(f"| {one['cell'].label} | {one['cell'].data['workload']} | {one['figure']} | "
                      f"{spread(one['old'], text)} | {spread(one['new'], text)} | "
-                     f"{one['ratio']:.2f} | {'yes' if one['is_change'] else 'no'} |")
+                     f"{one['ratio']:.2f} | {spread(one['others'], '{:.2f}'.format)} | "
+                     f"{'yes' if one['is_change'] else 'no'} |")
     return lines
