@@ -12,7 +12,7 @@ PROGRAM = os.path.join(BUILD, "millrace")
 NATIVE_PORT = 7070
 ADMIN_PORT = 9644
 NOTE = ("a core of its own that never sleeps; memory for 8,192 sessions, taken at the start "
-        "(150 MiB)")
+        "(170 MiB)")
 MEMIF = "bsize=9216,mtu=9000"
 
 
