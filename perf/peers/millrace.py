@@ -46,11 +46,12 @@ class Millrace(Peer):
     # memif has one client.
     setups = tuple(
         Setup(path, DEVICE, (Load("durable", "native", {"ack": "durable"}, grows=axes),
-                             Load("memory", "native", {"ack": "memory"}, MEMORY, grows=axes)),
+                             Load("memory", "native", {"ack": "memory", "idle": idle}, MEMORY, grows=axes)),
               note, {"path": path}, spins=True)
-        for path, note, axes in (
-            ("memif", f"shared memory, {NOTE}", PARTITIONS),
-            ("udp", f"kernel UDP, {NOTE}", AXES)))
+        # Where both ends share memory nobody waits for the generator; Aeron's spins there, too.
+        for path, note, axes, idle in (
+            ("memif", f"shared memory, {NOTE}", PARTITIONS, "spin"),
+            ("udp", f"kernel UDP, {NOTE}", AXES, "yield")))
 
     def install(self):
         """It is built by whoever runs this."""

@@ -57,13 +57,18 @@ Made make_native(const DriverOptions& options) {
   }
   const auto port_offset = number_setting(options.settings, "port-offset", 0);
   if (!port_offset) return port_offset.error();
+  const std::string idle = setting(options.settings, "idle", "yield");
+  if (idle != "yield" && idle != "spin") {
+    return Error(ErrorCode::invalid_argument, "setting idle: '{}' is not yield or spin", idle);
+  }
   const auto batch_bytes = number_setting(options.settings, "batch-bytes", 0U);
   if (!batch_bytes) return batch_bytes.error();
   return {std::make_unique<NativeDriver>(
       NativeOptions{.address = options.address,
                     .port_offset = *port_offset,
                     .ack = ack == "memory" ? bench::Ack::memory : bench::Ack::durable,
-                    .batch_bytes = *batch_bytes})};
+                    .batch_bytes = *batch_bytes,
+                    .yields = idle == "yield"})};
 }
 
 template <RedisKind kind>
@@ -121,7 +126,7 @@ const std::vector<Maker>& makers() {
       {{"null", "", {}, "answers at once: the generator's own limit"}, make_null},
       {{"native",
         "127.0.0.1:7070",
-        {"ack", "port-offset", "batch-bytes"},
+        {"ack", "port-offset", "batch-bytes", "idle"},
         "Millrace's own protocol"},
        make_native},
       {{"redis-list", "127.0.0.1:6379", {}, "RPUSH and BLMPOP"}, make_redis<RedisKind::list>},

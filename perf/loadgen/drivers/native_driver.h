@@ -18,6 +18,7 @@ struct NativeOptions {
   int port_offset = 0;  // of the admin port
   bench::Ack ack = bench::Ack::durable;
   std::uint32_t batch_bytes = 0;  // 0: one packet
+  bool yields = true;             // after a poll that brought nothing
 };
 
 class NativeDriver final : public Driver {
@@ -28,9 +29,7 @@ class NativeDriver final : public Driver {
   base::Result<void> prepare(const Workload& workload) override;
   bool offer(std::uint64_t number, std::span<const std::byte> payload) override;
   base::Result<void> poll(Events& events) override;
-  bool yields() const override {
-    return options_.ack != bench::Ack::memory || !options_.address.starts_with("memif:");
-  }
+  bool yields() const override { return options_.yields; }
 
  private:
   base::Result<void> open_producer(std::uint64_t bytes);

@@ -39,9 +39,11 @@ TEST(MakeDriver, what_is_not_known_is_named) {
   EXPECT_TRUE(error_of({.name = "carrier-pigeon", .address = {}, .settings = {}})
                   .starts_with("no driver 'carrier-pigeon'; there are null, native"));
   EXPECT_EQ(error_of({.name = "native", .address = {}, .settings = {{"akc", "memory"}}}),
-            "driver native has no setting 'akc'; it has ack, port-offset, batch-bytes");
+            "driver native has no setting 'akc'; it has ack, port-offset, batch-bytes, idle");
   EXPECT_EQ(error_of({.name = "native", .address = {}, .settings = {{"ack", "often"}}}),
             "setting ack: 'often' is not durable or memory");
+  EXPECT_EQ(error_of({.name = "native", .address = {}, .settings = {{"idle", "sleep"}}}),
+            "setting idle: 'sleep' is not yield or spin");
   EXPECT_EQ(error_of({.name = "native", .address = {}, .settings = {{"batch-bytes", "1k"}}}),
             "setting batch-bytes: '1k' is no number");
 }
