@@ -45,8 +45,9 @@ class Millrace(Peer):
     name = "millrace"
     # memif has one client.
     setups = tuple(
-        Setup(path, DEVICE, (Load("durable", "native", {"ack": "durable"}, grows=axes),
-                             Load("memory", "native", {"ack": "memory", "idle": idle}, MEMORY, grows=axes)),
+        Setup(path, DEVICE,
+              (Load("durable", "native", {"ack": "durable"}, grows=axes),
+               Load("memory", "native", {"ack": "memory", "idle": idle}, MEMORY, grows=axes)),
               note, {"path": path}, spins=True)
         # Where both ends share memory nobody waits for the generator; Aeron's spins there, too.
         for path, note, axes, idle in (

@@ -22,6 +22,7 @@ class ManyDriver final : public Driver {
   // Those of which something is to be heard, and one of the others: each has its turn.
   base::Result<void> poll(Events& events) override;
   bool acknowledges() const override { return members_.front().driver->acknowledges(); }
+  bool yields() const override { return members_.front().driver->yields(); }
   bool is_queue() const override { return members_.front().driver->is_queue(); }
 
  private:

@@ -351,21 +351,25 @@ TEST(Client, delivers_no_more_records_than_asked_for_and_loses_none) {
   expect_in_order(world.seen, 500);
 }
 
+// Batches of a record each, which the node pushes twenty to a packet.
+void publish_batches(World& world, int count) {
+  world.node.batches_per_push = 20;
+  ProducerOptions options;
+  options.linger_ns = 0;
+  Producer* producer = world.producer("t", options);
+  for (int i = 0; i < count; ++i) {
+    ASSERT_EQ(world.offer(producer, std::nullopt, text(i)), i);
+    producer->flush();
+    ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
+  }
+  ASSERT_EQ(world.node.log("t").batches.size(), static_cast<std::size_t>(count));
+}
+
 TEST(Client, takes_many_batches_out_of_one_packet) {
   for (const std::uint32_t records_max : {1'000'000U, 3U}) {
     World world;
     world.records_max = records_max;
-    world.node.batches_per_push = 20;
-    ProducerOptions options;
-    options.linger_ns = 0;
-    Producer* producer = world.producer("t", options);
-    for (int i = 0; i < 100; ++i) {
-      ASSERT_EQ(world.offer(producer, std::nullopt, text(i)), i);
-      producer->flush();
-      world.turn();
-    }
-    ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
-    ASSERT_GT(world.node.log("t").batches.size(), 50U);
+    ASSERT_NO_FATAL_FAILURE(publish_batches(world, 100));
     const Subscription* subscription = world.subscribe(native::StartAt::earliest);
     ASSERT_TRUE(world.run_until([&] { return world.seen.size() == 100; }));
     EXPECT_LT(world.node.push_packets(), 20U);
@@ -376,18 +380,9 @@ TEST(Client, takes_many_batches_out_of_one_packet) {
   }
 }
 
-// Ten batches of a record each, in one packet, of which three records were delivered.
+// Of ten batches in one packet, three.
 Subscription* deliver_three_of_ten(World& world) {
-  world.node.batches_per_push = 20;
-  ProducerOptions options;
-  options.linger_ns = 0;
-  Producer* producer = world.producer("t", options);
-  for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(world.offer(producer, std::nullopt, text(i)), i);
-    producer->flush();
-    EXPECT_TRUE(world.run_until([&] { return producer->drained(); }));
-  }
-  EXPECT_EQ(world.node.log("t").batches.size(), 10U);
+  publish_batches(world, 10);
   world.records_max = 1;
   Subscription* subscription = world.subscribe(native::StartAt::offset, 0);
   EXPECT_TRUE(world.run_until([&] { return world.seen.size() == 3; }));
@@ -408,15 +403,7 @@ TEST(Client, what_is_left_of_a_packet_goes_with_its_subscription) {
 TEST(Client, nothing_behind_a_damaged_batch_is_delivered) {
   World world;
   world.node.push_corrupt = true;  // the first batch of a packet
-  world.node.batches_per_push = 20;
-  ProducerOptions options;
-  options.linger_ns = 0;
-  Producer* producer = world.producer("t", options);
-  for (int i = 0; i < 10; ++i) {
-    ASSERT_EQ(world.offer(producer, std::nullopt, text(i)), i);
-    producer->flush();
-    ASSERT_TRUE(world.run_until([&] { return producer->drained(); }));
-  }
+  ASSERT_NO_FATAL_FAILURE(publish_batches(world, 10));
   const Subscription* subscription = world.subscribe();
   mr_position position;
   ASSERT_TRUE(world.run_until([&] { return subscription->position(position) == MR_CORRUPT; }));

@@ -35,6 +35,14 @@ TEST(MakeDriver, each_name_is_there_once_and_makes_a_driver) {
   }
 }
 
+TEST(MakeDriver, who_yields_is_a_setting) {
+  for (const auto& [idle, yields] : {std::pair{"yield", true}, {"spin", false}}) {
+    const auto made = make_driver({.name = "native", .address = {}, .settings = {{"idle", idle}}});
+    ASSERT_TRUE(made);
+    EXPECT_EQ((*made)->yields(), yields) << idle;
+  }
+}
+
 TEST(MakeDriver, what_is_not_known_is_named) {
   EXPECT_TRUE(error_of({.name = "carrier-pigeon", .address = {}, .settings = {}})
                   .starts_with("no driver 'carrier-pigeon'; there are null, native"));

@@ -587,7 +587,6 @@ TEST(NativeSessions, lost_pushes_of_many_batches_are_sent_again_as_they_were) {
     }));
     for (Peer* peer : peers) peer->subscribe(native::StartAt::earliest);
     world.run(6);
-    std::size_t published = 0;
     for (std::size_t i = 0; i < 4; ++i) {
       for (std::int32_t n = 0; n < 40; ++n) {
         peers[i]->publish(make_batch(100 + static_cast<base::ProducerId>(i), n, 1, 80), 1);
@@ -595,7 +594,6 @@ TEST(NativeSessions, lost_pushes_of_many_batches_are_sent_again_as_they_were) {
       for (Bytes& packet : peers[i]->step(world.now_ns)) {
         world.node.receive(peers[i]->at(), packet, world.now_ns);
       }
-      published += 40;
     }
     std::size_t lost = 0;
     for (const Outgoing& packet : world.node.turn(world.now_ns)) {
