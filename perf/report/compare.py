@@ -111,12 +111,14 @@ def write(asked, results):
 
 
 def main():
-    # Ctrl-C and its like end what was started in order.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # As Ctrl-C: what was started is ended in order, what was measured is written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = parse()
     results = run(asked)
     write(asked, results)
-    return 1 if any(not read.Cell(cell).rounds for cell in results["cells"]) else 0
+    complete = "ended_after" not in results and all(
+        cell.rounds or cell.beyond() for cell in read.cells(results))
+    return 0 if complete else 1
 
 
 if __name__ == "__main__":

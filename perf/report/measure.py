@@ -12,6 +12,7 @@ import time
 
 import conditions
 import matrix
+import results as read
 from peer import Load
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,6 +21,8 @@ LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
 # Of one run of the generator, beyond what it measures: its drain, and making what it needs.
 EXTRA_WAIT_S = 90
 FLOORS = ("ring", "memif", "udp", "disk")
+# A rate so many times what a load bears is not tried.
+BEYOND = 2
 
 
 def say(text):
@@ -229,30 +232,53 @@ def measure(chosen, plan, directory, seed, slowed):
         results["setups"] = [{"peer": one.peer.name, "setup": one.setup.name,
                               "note": one.setup.note, "durability": one.setup.durability}
                              for one in started]
-        results["cells"] = take_turns(started, plan, random.Random(seed))
+        take_turns(started, plan, random.Random(seed), results)
     finally:
         for one in started:
             one.stop()
     return results
 
 
-def take_turns(started, plan, order):
+def take_turns(started, plan, order, results):
+    """Round after round of the whole plan, so that a run that is ended early has some of all."""
     found = {}
     turns = {workload: [(one, load) for one in started for load in one.setup.loads
                         if not workload.axis or workload.axis in load.grows]
              for workload in plan.workloads}
     bar = Bar(sum(map(len, turns.values())) * plan.rounds)
-    for workload in plan.workloads:
+    try:
         for _ in range(plan.rounds):
-            # No peer always follows the same other one.
-            for one, load in order.sample(turns[workload], len(turns[workload])):
-                key = (one.peer.name, one.setup.name, load.name, workload.name)
-                cell = found.setdefault(key, {
-                    "peer": key[0], "setup": key[1], "load": key[2], "workload": key[3],
-                    "durability": load.durability or one.setup.durability,
-                    "payload_bytes": workload.payload_bytes, "partitions": workload.partitions,
-                    "rate": workload.rate, "axis": workload.axis, "amount": workload.amount,
-                    "driver": load.driver, "rounds": []})
-                bar.step(f"{key[0]} {key[2]}, {key[1]}: {workload.name}")
-                cell["rounds"].append(one.measure(load, workload, plan))
-    return list(found.values())
+            for workload in plan.workloads:
+                # No peer always follows the same other one.
+                for one, load in order.sample(turns[workload], len(turns[workload])):
+                    cell = cell_of(found, one, load, workload)
+                    bar.step(f"{read.Cell(cell).label}: {workload.name}")
+                    if not is_beyond(found, cell):
+                        cell["rounds"].append(one.measure(load, workload, plan))
+    except KeyboardInterrupt:
+        results["ended_after"] = f"{bar.done - 1:,} of {bar.total:,} turns"
+        say(f"ended after {results['ended_after']}")
+    results["cells"] = [cell for cell in found.values() if cell["rounds"] or cell["beyond"]]
+
+
+def cell_of(found, one, load, workload):
+    key = (one.peer.name, one.setup.name, load.name, workload.name)
+    return found.setdefault(key, {
+        "peer": key[0], "setup": key[1], "load": key[2], "workload": key[3],
+        "durability": load.durability or one.setup.durability,
+        "payload_bytes": workload.payload_bytes, "partitions": workload.partitions,
+        "rate": workload.rate, "axis": workload.axis, "amount": workload.amount,
+        "driver": load.driver, "beyond": 0, "rounds": []})
+
+
+def is_beyond(found, cell):
+    """Whether its rate is so far over what the same load bore as fast as it goes that waiting for
+    it would tell nothing; the cell keeps that rate. What began to be measured goes on."""
+    if cell["rate"] and not cell["rounds"] and not cell["beyond"]:
+        same = ("peer", "setup", "load", "payload_bytes", "partitions", "axis", "amount")
+        fastest = [figure.high for other in found.values()
+                   if not other["rate"] and all(other[name] == cell[name] for name in same)
+                   and (figure := read.Cell(other).rate()) is not None]
+        if fastest and cell["rate"] > BEYOND * max(fastest):
+            cell["beyond"] = max(fastest)
+    return cell["beyond"] != 0

@@ -178,6 +178,7 @@ def render(results, found=None):
     floors = [f"{of}: {table.floor_text(floor)}" for of, floor in results["floors"].items()]
     slowed = [f"{name} was made to stand still for {share:.0%} of the time."
               for name, share in results["slowed"].items()]
+    slowed += [line.strip("*\n") for line in table.ended_lines(results)]
     body = "".join((
         items(slowed) if slowed else "",
         *(section(results, workload) for workload in plain), ladder_section(results),

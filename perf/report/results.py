@@ -69,8 +69,12 @@ class Cell:
         """Messages a second in which a backlog was taken out."""
         return self.figure(lambda one: (one["backlog"] or {}).get("read_per_s"))
 
+    def beyond(self):
+        """What it bore as fast as it goes, where its rate was too far over that to be tried; or 0."""
+        return self.data.get("beyond", 0)
+
     def reached_target(self):
-        return all(one["reached_target"] for one in self.rounds)
+        return not self.beyond() and all(one["reached_target"] for one in self.rounds)
 
     def faults(self):
         """What should be nothing, summed over rounds."""

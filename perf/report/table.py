@@ -39,7 +39,9 @@ def remarks(cell, limit):
     found = []
     if read.is_clients(cell, limit):
         found.append("the generator's limit")
-    if not cell.reached_target():
+    if cell.beyond():
+        found.append(f"rate not tried: it bore {rate_text(cell.beyond())}")
+    elif not cell.reached_target():
         found.append("rate not reached")
     found += [f"{count:,} {FAULTS[name]}" for name, count in cell.faults().items()]
     if cell.errors:
@@ -94,7 +96,7 @@ def bytes_text(count):
 
 def growth_text(fast, paced):
     """A system at one amount: rate, latency at a rate, memory."""
-    if fast is None or paced is None or not fast.rounds or not paced.rounds:
+    if fast is None or paced is None or not fast.rounds or not (paced.rounds or paced.beyond()):
         errors = [one.errors[0] for one in (fast, paced) if one is not None and one.errors]
         return errors[0] if errors else "-"
     parts = [rate_text(fast.rate().median)]
@@ -170,10 +172,15 @@ def setup_lines(results):
     return lines
 
 
+def ended_lines(results):
+    return [f"**Ended early, after {results['ended_after']}.**\n"] if "ended_after" in results else []
+
+
 def markdown(results):
     lines = ["# Millrace beside others", ""]
     lines += [f"**{name} was made to stand still for {share:.0%} of the time.**\n"
               for name, share in results["slowed"].items()]
+    lines += ended_lines(results)
     plain, axes = read.workloads(results)
     for workload in plain:
         lines += [*workload_table(results, workload), ""]

@@ -4,6 +4,7 @@ its page in a real browser, and a whole run of Millrace alone."""
 
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -16,10 +17,13 @@ from node import Skip, case
 PERF = os.path.join(node.ROOT, "perf")
 sys.path[:0] = [os.path.join(PERF, "report"), os.path.join(PERF, "peers")]
 
+import matrix  # noqa: E402
+import measure  # noqa: E402
 import page  # noqa: E402
 import readme  # noqa: E402
 import results as read  # noqa: E402
 import table  # noqa: E402
+from peer import Load, Peer, Setup  # noqa: E402
 
 OURS = (0xd5, 0x5e, 0x00)
 
@@ -149,6 +153,55 @@ def a_rate_that_is_not_reached_ends_the_line(_):
     assert ladder["millrace log, flushed"] == {5000: 150_000, 9000: 150_000}, ladder
     assert ladder["kafka log, flushed"] == {5000: 3e6, 9000: None}, ladder
     assert "Rate against latency" in page.render(results)
+
+
+class SomeStarted:
+    """A system that bears so many messages a second, and is measured at once."""
+
+    def __init__(self, name, bears, calls, interrupted_at=None):
+        load = Load("log", name)
+        self.peer = Peer()
+        self.peer.name = name
+        self.setup = Setup("flushed", "device", (load,))
+        self.bears, self.calls, self.interrupted_at = bears, calls, interrupted_at
+
+    def measure(self, load, workload, plan):
+        if len(self.calls) == self.interrupted_at:
+            raise KeyboardInterrupt
+        self.calls.append((self.peer.name, workload.rate))
+        return some_round(min(self.bears, workload.rate or self.bears), 1000)
+
+
+def turns(rounds, interrupted_at=None):
+    calls, results = [], some_results()
+    plan = matrix.Plan((matrix.closed(100), matrix.paced(100, 5_000), matrix.paced(100, 50_000)),
+                       rounds, 0, 1, 1)
+    started = [SomeStarted(name, bears, calls, interrupted_at)
+               for name, bears in (("millrace", 1e6), ("kafka", 20_000))]
+    measure.take_turns(started, plan, random.Random(1), results)
+    return calls, results
+
+
+@case
+def a_rate_far_beyond_what_a_system_bears_is_not_tried(_):
+    calls, results = turns(2)
+    assert calls.count(("millrace", 50_000)) == 2 and calls.count(("kafka", 5_000)) == 2, calls
+    assert ("kafka", 50_000) not in calls, calls
+    cell = next(one for one in read.cells(results) if one.key[0] == "kafka" and one.data["rate"] == 50_000)
+    assert not cell.reached_target()
+    assert table.remarks(cell, None) == "rate not tried: it bore 20 k/s", table.remarks(cell, None)
+    assert page.render(results) and "ended_after" not in results
+
+
+@case
+def a_run_that_is_ended_early_has_some_of_all(_):
+    calls, results = turns(5, interrupted_at=7)
+    assert len(calls) == 7 and {rate for _, rate in calls} == {0, 5_000, 50_000}, calls
+    assert results["ended_after"] == "8 of 30 turns", results["ended_after"]
+    rounds = sum(len(cell.rounds) for cell in read.cells(results))
+    assert rounds == 7, rounds
+    for text in (table.markdown(results), page.render(results)):
+        assert "Ended early, after 8 of 30 turns." in text
 
 
 @case
