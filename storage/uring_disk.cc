@@ -321,60 +321,40 @@ base::Result<void> UringDisk::flush_now(FileId file) {
 
 // --- while running ---
 
-std::uint16_t UringDisk::take_operation(DiskHandler& handler, std::uint64_t token) {
+std::uint16_t UringDisk::take_operation(std::size_t bytes, DiskHandler& handler,
+                                        std::uint64_t token) {
   CHECK(first_free_ != no_operation);
   const std::uint16_t index = first_free_;
   first_free_ = operations_[index].next_free;
-  operations_[index] = Operation{.handler = &handler, .token = token};
+  operations_[index] =
+      Operation{.handler = &handler, .token = token, .bytes = static_cast<std::uint32_t>(bytes)};
   ++in_flight_;
   return index;
 }
 
 void UringDisk::write_durable(FileId file, std::uint64_t at, std::span<const std::byte> from,
                               DiskHandler& handler, std::uint64_t token) {
-  const bool flush = device_.durability == Durability::flush;
-  const bool dsync = device_.durability == Durability::fua ||
-                     (flush && options_.flush_method == FlushMethod::dsync);
-  const std::uint16_t index = take_operation(handler, token);
-  Operation& operation = operations_[index];
-  operation.bytes = static_cast<std::uint32_t>(from.size());
-  operation.fd = fd_of(file);
-  operation.flush_follows = flush && !dsync;
+  const std::uint16_t index = take_operation(from.size(), handler, token);
   io_uring_sqe* sqe = uring_.prepare();
-  io_uring_prep_write(sqe, operation.fd, from.data(), operation.bytes, at);
-  if (dsync) sqe->rw_flags = RWF_DSYNC;
+  io_uring_prep_write(sqe, fd_of(file), from.data(), operations_[index].bytes, at);
+  if (device_.durability == Durability::fua || device_.durability == Durability::flush) {
+    sqe->rw_flags = RWF_DSYNC;
+  }
   base::Uring::tag(sqe, uring_handler_, index);
 }
 
 void UringDisk::read(FileId file, std::uint64_t at, std::span<std::byte> into, DiskHandler& handler,
                      std::uint64_t token) {
-  const std::uint16_t index = take_operation(handler, token);
-  Operation& operation = operations_[index];
-  operation.bytes = static_cast<std::uint32_t>(into.size());
-  operation.fd = fd_of(file);
+  const std::uint16_t index = take_operation(into.size(), handler, token);
   io_uring_sqe* sqe = uring_.prepare();
-  io_uring_prep_read(sqe, operation.fd, into.data(), operation.bytes, at);
+  io_uring_prep_read(sqe, fd_of(file), into.data(), operations_[index].bytes, at);
   base::Uring::tag(sqe, uring_handler_, index);
 }
 
 void UringDisk::on_completion(std::uint64_t token, std::int32_t result, std::uint32_t) {
   CHECK(token < operations_max);
   Operation& operation = operations_[token];
-  const bool whole =
-      operation.flushing ? result == 0 : result == static_cast<std::int64_t>(operation.bytes);
-  if (whole && operation.flush_follows) {
-    operation.flush_follows = false;
-    operation.flushing = true;
-    io_uring_sqe* sqe = uring_.prepare();
-    io_uring_prep_fsync(sqe, operation.fd, IORING_FSYNC_DATASYNC);
-    base::Uring::tag(sqe, uring_handler_, token);
-    return;
-  }
-  if (whole) {
-    result = static_cast<std::int32_t>(operation.bytes);
-  } else if (result >= 0) {
-    result = -EIO;
-  }
+  if (result >= 0 && static_cast<std::uint32_t>(result) != operation.bytes) result = -EIO;
   DiskHandler* handler = operation.handler;
   const std::uint64_t handler_token = operation.token;
   operation.next_free = first_free_;

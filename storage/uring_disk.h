@@ -7,10 +7,8 @@
 // How a write is made durable is found at open() from the block device under the folder:
 //   queue/write_cache "write through"            plp    plain write
 //   "write back" and queue/fua 1                 fua    write with RWF_DSYNC
-//   "write back" without                         flush  write, then fdatasync once it is complete
-//   no block device (tmpfs, overlay, ...)        unsafe plain write
-// The two steps of flush are never linked in the ring: a short write would break the link and the
-// flush would then cover nothing.
+//   "write back" without                         flush  the same, which the kernel ends with a
+//   flush no block device (tmpfs, overlay, ...)        unsafe plain write
 #pragma once
 
 #include <array>
@@ -24,15 +22,8 @@
 
 namespace millrace::storage {
 
-// How Durability::flush is carried out; to be measured on the device.
-enum class FlushMethod : std::uint8_t {
-  fdatasync,  // after the write, an operation of its own
-  dsync,      // RWF_DSYNC on the write, which the kernel turns into the same flush
-};
-
 struct UringDiskOptions {
   std::string folder;
-  FlushMethod flush_method = FlushMethod::fdatasync;
   std::uint64_t lock_wait_ns = 5'000'000'000;  // for a process that is just ending
 };
 
@@ -88,9 +79,6 @@ class UringDisk final : public Disk, private base::CompletionHandler {
     DiskHandler* handler = nullptr;
     std::uint64_t token = 0;
     std::uint32_t bytes = 0;
-    std::int32_t fd = -1;
-    bool flush_follows = false;
-    bool flushing = false;
     std::uint16_t next_free = 0;
   };
 
@@ -105,7 +93,7 @@ class UringDisk final : public Disk, private base::CompletionHandler {
                                  std::uint64_t bytes) const;
   base::Result<void> sync_folder() const;
   std::int32_t fd_of(FileId file) const;
-  std::uint16_t take_operation(DiskHandler& handler, std::uint64_t token);
+  std::uint16_t take_operation(std::size_t bytes, DiskHandler& handler, std::uint64_t token);
   void on_completion(std::uint64_t token, std::int32_t result, std::uint32_t flags) override;
 
   UringDiskOptions options_;

@@ -24,9 +24,8 @@ struct alignas(block_bytes) Buffer {
 
 std::unique_ptr<base::Uring> make_uring() { return std::move(base::Uring::create(64).value()); }
 
-std::unique_ptr<UringDisk> open_disk(base::Uring& uring, const std::string& folder,
-                                     FlushMethod method = FlushMethod::fdatasync) {
-  auto disk = UringDisk::open({.folder = folder, .flush_method = method}, uring);
+std::unique_ptr<UringDisk> open_disk(base::Uring& uring, const std::string& folder) {
+  auto disk = UringDisk::open({.folder = folder}, uring);
   if (!disk) ADD_FAILURE() << disk.error().message();
   return std::move(*disk);
 }
@@ -49,23 +48,39 @@ TEST(UringDisk, a_created_file_is_zero_and_whole_under_its_own_name_only) {
   EXPECT_FALSE(disk->exists("x"));
 }
 
-TEST(UringDisk, what_was_written_is_read_back_by_either_flush_method) {
-  for (const FlushMethod method : {FlushMethod::fdatasync, FlushMethod::dsync}) {
-    testing::TemporaryFolder folder;
+TEST(UringDisk, what_was_written_is_read_back) {
+  testing::TemporaryFolder folder;
+  auto uring = make_uring();
+  auto disk = open_disk(*uring, folder.path());
+  const FileId file = disk->create("x", base::mib).value();
+  Buffer written, read;
+  std::memset(written.bytes.data(), 0x5a, written.bytes.size());
+  testing::DiskResult result;
+  disk->write_durable(file, 2 * block_bytes, written.bytes, result, 11);
+  EXPECT_TRUE(result.results.empty());  // never from inside the call
+  disk->drain();
+  disk->read(file, 2 * block_bytes, read.bytes, result, 12);
+  disk->drain();
+  EXPECT_EQ(result.tokens, (std::vector<std::uint64_t>{11, 12}));
+  EXPECT_EQ(result.results, (std::vector<std::int32_t>(2, sizeof written.bytes)));
+  EXPECT_EQ(written.bytes, read.bytes);
+}
+
+// On a device whose cache forgets, the kernel is asked for the flush with the write itself.
+TEST(UringDisk, a_durable_write_asks_for_what_its_device_needs) {
+  for (const bool on_device : {false, true}) {
+    testing::TemporaryFolder folder(on_device ? "/var/tmp" : "/dev/shm");
     auto uring = make_uring();
-    auto disk = open_disk(*uring, folder.path(), method);
-    const FileId file = disk->create("x", base::mib).value();
-    Buffer written, read;
-    std::memset(written.bytes.data(), 0x5a, written.bytes.size());
+    auto disk = open_disk(*uring, folder.path());
+    const bool forgets =
+        disk->durability() == Durability::fua || disk->durability() == Durability::flush;
+    const FileId file = disk->create("x", block_bytes).value();
+    Buffer buffer;
     testing::DiskResult result;
-    disk->write_durable(file, 2 * block_bytes, written.bytes, result, 11);
-    EXPECT_TRUE(result.results.empty());  // never from inside the call
+    disk->write_durable(file, 0, std::span(buffer.bytes).first(block_bytes), result, 1);
+    EXPECT_EQ(uring->raw()->sq.sqes[0].rw_flags, forgets ? RWF_DSYNC : 0) << on_device;
     disk->drain();
-    disk->read(file, 2 * block_bytes, read.bytes, result, 12);
-    disk->drain();
-    EXPECT_EQ(result.tokens, (std::vector<std::uint64_t>{11, 12}));
-    EXPECT_EQ(result.results, (std::vector<std::int32_t>(2, sizeof written.bytes)));
-    EXPECT_EQ(written.bytes, read.bytes);
+    EXPECT_EQ(result.results, std::vector<std::int32_t>{block_bytes});
   }
 }
 
