@@ -49,8 +49,11 @@ INVOKED = {"aeron.threading.mode": "INVOKER", "aeron.archive.threading.mode": "S
            "aeron.archive.control.response.channel": "aeron:ipc",
            "aeron.archive.replication.channel": "aeron:udp?endpoint=127.0.0.1:0",
            "aeron.archive.recording.events.enabled": "false"}
-STREAMS = tuple(Load(kind, f"aeron-{kind.lower()}", program=PROGRAM, grows=())
-                for kind in ("IPC", "UDP"))
+# Over IPC one thread that sends and receives never waits for another processor; Millrace's messages
+# go to one and back, so there is also a thread for each end.
+STREAMS = tuple(Load(name, f"aeron-{driver}", program=PROGRAM, grows=())
+                for name, driver in (("IPC", "ipc"), ("IPC, two threads", "ipc-across"),
+                                     ("UDP", "udp")))
 RECORDED = (Load("archive", "aeron-archive", program=PROGRAM, grows=()),)
 
 

@@ -183,17 +183,25 @@ class Started:
         return one
 
 
-def start_all(chosen, directory, slowed):
-    """Whoever cannot be installed or started is told and left out of the figures, by name."""
+def loads_of(setup, workload):
+    return [load for load in setup.loads if not workload.axis or workload.axis in load.grows]
+
+
+def start_all(chosen, plan, directory, slowed):
+    """All that have a turn. Whoever cannot be installed or started is told and left out of the figures, by name."""
     started, absent = [], []
     for peer in chosen:
+        setups = [setup for setup in peer.setups
+                  if any(loads_of(setup, workload) for workload in plan.workloads)]
+        if not setups:
+            continue
         try:
             peer.install()
         except (RuntimeError, OSError) as error:
             absent.append({"peer": peer.name, "setup": "", "why": str(error)})
             say(f"{peer.name} is not there: {error}")
             continue
-        for setup in peer.setups:
+        for setup in setups:
             say(f"starting {peer.name}, {setup.name}")
             try:
                 started.append(Started(peer, setup, directory, slowed.get(peer.name, 0)))
@@ -226,7 +234,7 @@ def measure(chosen, plan, directory, seed, slowed):
                   for _ in range(plan.rounds)]
         results["limits"].append({"peer": "generator", "setup": "", "load": "null",
                                   "payload_bytes": payload_bytes, "rounds": rounds})
-    started, results["absent"] = start_all(chosen, directory, slowed)
+    started, results["absent"] = start_all(chosen, plan, directory, slowed)
     try:
         results["versions"] = {one.peer.name: one.peer.version() for one in started}
         results["setups"] = [{"peer": one.peer.name, "setup": one.setup.name,
@@ -242,8 +250,7 @@ def measure(chosen, plan, directory, seed, slowed):
 def take_turns(started, plan, order, results):
     """Round after round of the whole plan, so that a run that is ended early has some of all."""
     found = {}
-    turns = {workload: [(one, load) for one in started for load in one.setup.loads
-                        if not workload.axis or workload.axis in load.grows]
+    turns = {workload: [(one, load) for one in started for load in loads_of(one.setup, workload)]
              for workload in plan.workloads}
     bar = Bar(sum(map(len, turns.values())) * plan.rounds)
     try:

@@ -15,7 +15,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BooleanSupplier;
+import java.util.function.LongConsumer;
 import org.agrona.DirectBuffer;
 import org.agrona.concurrent.UnsafeBuffer;
 import org.agrona.concurrent.status.CountersReader;
@@ -36,6 +38,7 @@ public final class AeronLoad {
   static final int FRAGMENTS_PER_POLL = 1024;
   static final int STAMP_BYTES = 16; // number, due_ns; little endian
   static final double TARGET_SHARE = 0.99;
+  static final String IPC_ACROSS = "aeron-ipc-across"; // a thread sends, another receives
   static final int EXIT_FAILED = 1;
   static final int EXIT_USAGE = 2;
 
@@ -64,6 +67,7 @@ public final class AeronLoad {
       case "null":
         return new NullDriver(options.consumes);
       case "aeron-ipc":
+      case IPC_ACROSS:
         return new AeronDriver(options, "aeron:ipc", false);
       case "aeron-udp":
         return new AeronDriver(options, "aeron:udp?endpoint=127.0.0.1:" + freePort(), false);
@@ -71,7 +75,7 @@ public final class AeronLoad {
         return new AeronDriver(options, "aeron:ipc", true);
       default:
         throw new IllegalArgumentException("no driver '" + options.driver + "'; there are null, "
-            + "aeron-ipc, aeron-udp, aeron-archive");
+            + "aeron-ipc, " + IPC_ACROSS + ", aeron-udp, aeron-archive");
     }
   }
 
@@ -144,18 +148,15 @@ final class Options {
   }
 }
 
-/** Who is told. */
-interface Events {
-  void acknowledged(long number);
-
-  void delivered(int source, DirectBuffer buffer, int offset, int bytes);
-}
-
 /** As in perf/loadgen/drivers/driver.h; what is made is prepared. */
 interface Driver extends AutoCloseable {
   boolean offer(long number, UnsafeBuffer payload);
 
-  void poll(Events events);
+  /** On the thread that offers. */
+  void pollAcknowledged(LongConsumer acknowledged);
+
+  /** On one thread, of that one's choice. */
+  void pollDelivered(Deliveries to);
 
   boolean acknowledges();
 
@@ -172,6 +173,7 @@ final class NullDriver implements Driver {
   private final boolean delivers;
   private long offered = 0;
   private long answered = 0;
+  private long delivered = 0;
 
   NullDriver(final boolean delivers) {
     this.delivers = delivers;
@@ -189,10 +191,14 @@ final class NullDriver implements Driver {
   }
 
   @Override
-  public void poll(final Events events) {
-    for (; answered < offered; ++answered) {
-      events.acknowledged(answered);
-      if (delivers) events.delivered(0, stamps, at(answered), AeronLoad.STAMP_BYTES);
+  public void pollAcknowledged(final LongConsumer acknowledged) {
+    for (; answered < offered; ++answered) acknowledged.accept(answered);
+  }
+
+  @Override
+  public void pollDelivered(final Deliveries to) {
+    for (; delivers && delivered < offered; ++delivered) {
+      to.add(0, stamps, at(delivered), AeronLoad.STAMP_BYTES);
     }
   }
 
@@ -228,7 +234,7 @@ final class AeronDriver implements Driver {
   private final boolean isIpc;
   private long offered = 0;
   private long acknowledged = 0;
-  private Events events;
+  private Deliveries deliveries;
 
   AeronDriver(final Options options, final String channel, final boolean isRecorded) {
     if (!isRecorded && !options.consumes) {
@@ -246,7 +252,7 @@ final class AeronDriver implements Driver {
       final int source = i;
       subscriptions[i] = aeron.addSubscription(channel, FIRST_STREAM + i);
       handlers[i] = new FragmentAssembler((buffer, offset, bytes, header) ->
-          events.delivered(source, buffer, offset, bytes));
+          deliveries.add(source, buffer, offset, bytes));
     }
     for (int i = 0; i < publications.length; ++i) {
       publications[i] = isRecorded
@@ -300,22 +306,23 @@ final class AeronDriver implements Driver {
   }
 
   @Override
-  public void poll(final Events to) {
-    events = to;
-    if (archive != null) takeRecorded();
+  public void pollDelivered(final Deliveries to) {
+    deliveries = to;
     for (int i = 0; i < subscriptions.length; ++i) {
       subscriptions[i].poll(handlers[i], AeronLoad.FRAGMENTS_PER_POLL);
     }
   }
 
   // In the order of their numbers, whatever their stream.
-  private void takeRecorded() {
+  @Override
+  public void pollAcknowledged(final LongConsumer to) {
+    if (archive == null) return;
     final CountersReader counters = aeron.countersReader();
     for (; acknowledged < offered; ++acknowledged) {
       final int recording = recordings[(int) (acknowledged % recordings.length)];
       final long recorded = counters.getCounterValue(recording);
       if (recorded < positions[(int) (acknowledged & (AeronLoad.IN_FLIGHT_MAX - 1))]) return;
-      events.acknowledged(acknowledged);
+      to.accept(acknowledged);
     }
   }
 
@@ -423,17 +430,93 @@ final class DeliveryCheck {
   }
 }
 
-/** As perf/loadgen/run_load.cc, which says what each thing means. */
-final class Load implements Events {
-  final Histogram acknowledgedNs = new Histogram();
-  final Histogram deliveredNs = new Histogram();
+/** What became of messages, and when: what of them was measured is by when they were due. */
+final class Deliveries {
+  final Histogram ns = new Histogram();
   final DeliveryCheck check;
+  long measured = 0;
+  long foreign = 0;
+
+  private final AtomicLong delivered = new AtomicLong(); // for the thread that sends
+  private final Clock clock;
+
+  Deliveries(final int sources, final Span span) {
+    check = new DeliveryCheck(sources);
+    clock = new Clock(span);
+  }
+
+  /** Whether the driver had something. */
+  boolean poll(final Driver driver) {
+    clock.startTurn();
+    driver.pollDelivered(this);
+    if (clock.events != 0) delivered.lazySet(check.delivered);
+    return clock.events != 0;
+  }
+
+  long delivered() {
+    return delivered.get();
+  }
+
+  void add(final int source, final DirectBuffer buffer, final int offset, final int bytes) {
+    final long now = clock.nowNs();
+    final long number = bytes < AeronLoad.STAMP_BYTES ? -1
+        : buffer.getLong(offset, ByteOrder.LITTLE_ENDIAN);
+    final long due = number < 0 ? 0 : buffer.getLong(offset + 8, ByteOrder.LITTLE_ENDIAN);
+    if (number < 0 || due < clock.span.startNs) {
+      ++foreign;
+      return;
+    }
+    if (!check.add(source, number)) return;
+    if (clock.span.isMeasured(due)) ns.record(Math.max(0, now - due));
+    if (clock.span.isMeasured(now)) ++measured;
+  }
+}
+
+/** From when until when is measured. */
+final class Span {
+  final long startNs = System.nanoTime();
+  final long fromNs;
+  final long toNs;
+
+  Span(final Options options) {
+    fromNs = startNs + AeronLoad.COMPILE_NS + options.warmUpNs;
+    toNs = fromNs + options.measuredNs;
+  }
+
+  boolean isMeasured(final long ns) {
+    return ns >= fromNs && ns < toNs;
+  }
+}
+
+/** Of a thread's turns: read once in each, when something is there. */
+final class Clock {
+  final Span span;
+  long events = 0;
+  private long seenNs = 0;
+
+  Clock(final Span span) {
+    this.span = span;
+  }
+
+  void startTurn() {
+    events = 0;
+    seenNs = 0;
+  }
+
+  long nowNs() {
+    ++events;
+    if (seenNs == 0) seenNs = System.nanoTime();
+    return seenNs;
+  }
+}
+
+/** As perf/loadgen/run_load.cc, which says what each thing means. */
+final class Load {
+  final Histogram acknowledgedNs = new Histogram();
+  Deliveries deliveries;
   long measuredSent = 0;
   long measuredAcknowledged = 0;
-  long measuredDelivered = 0;
   long sent = 0;
-  long acknowledged = 0;
-  long foreign = 0;
   double cpuSeconds = 0;
   double runSeconds = 0;
 
@@ -442,32 +525,37 @@ final class Load implements Events {
   private final UnsafeBuffer payload;
   private final long[] dueNs = new long[AeronLoad.IN_FLIGHT_MAX];
   private final long inFlightMax;
-  private long startNs;
-  private long fromNs;
-  private long toNs;
-  private long seenNs = 0;
-  private long events = 0;
+  private final boolean isAcross;
+  private final LongConsumer onAcknowledged = this::acknowledged;
+  private volatile boolean isOver = false;
+  private long acknowledged = 0;
+  private Span span;
+  private Clock clock;
 
   Load(final Options options, final Driver driver) {
     this.options = options;
     this.driver = driver;
-    check = new DeliveryCheck(options.partitions);
+    isAcross = options.driver.equals(AeronLoad.IPC_ACROSS);
     payload = new UnsafeBuffer(ByteBuffer.allocateDirect(options.payloadBytes));
     payload.setMemory(0, options.payloadBytes, (byte) 'm');
     inFlightMax = options.rate == 0 ? Math.min(options.window, AeronLoad.IN_FLIGHT_MAX)
         : AeronLoad.IN_FLIGHT_MAX;
   }
 
-  void run() {
+  void run() throws InterruptedException {
     final double cpuBefore = cpuSecondsSoFar();
-    startNs = System.nanoTime();
-    fromNs = startNs + AeronLoad.COMPILE_NS + options.warmUpNs;
-    toNs = fromNs + options.measuredNs;
-    while (System.nanoTime() < toNs) turn(true);
+    span = new Span(options);
+    clock = new Clock(span);
+    deliveries = new Deliveries(options.partitions, span);
+    final Thread receiver = new Thread(this::receive);
+    if (isAcross) receiver.start();
+    while (System.nanoTime() < span.toNs) turn(true);
     final long giveUpNs = System.nanoTime() + AeronLoad.DRAIN_NS;
     while (inFlight() != 0 && System.nanoTime() < giveUpNs) turn(false);
+    isOver = true;
+    if (isAcross) receiver.join();
     cpuSeconds = cpuSecondsSoFar() - cpuBefore;
-    runSeconds = (double) (System.nanoTime() - startNs) / AeronLoad.SECOND_NS;
+    runSeconds = (double) (System.nanoTime() - span.startNs) / AeronLoad.SECOND_NS;
   }
 
   long unacknowledged() {
@@ -480,72 +568,51 @@ final class Load implements Events {
     return (double) system.getProcessCpuTime() / AeronLoad.SECOND_NS;
   }
 
+  private void receive() {
+    while (!isOver) {
+      if (!deliveries.poll(driver) && driver.yields()) Thread.yield();
+    }
+  }
+
   private void turn(final boolean sends) {
     if (sends) offerSome();
-    seenNs = 0;
-    events = 0;
-    driver.poll(this);
-    if (events == 0 && driver.yields()) Thread.yield();
+    clock.startTurn();
+    driver.pollAcknowledged(onAcknowledged);
+    final boolean received = !isAcross && deliveries.poll(driver);
+    if (clock.events == 0 && !received && driver.yields()) Thread.yield();
   }
 
   private void offerSome() {
     final long now = System.nanoTime();
     for (int i = 0; i < AeronLoad.OFFERS_PER_POLL && inFlight() < inFlightMax; ++i) {
       final long due = options.rate == 0 ? now : dueAtNs(sent);
-      if (due > now || due >= toNs) return;
+      if (due > now || due >= span.toNs) return;
       payload.putLong(0, sent, ByteOrder.LITTLE_ENDIAN);
       payload.putLong(8, due, ByteOrder.LITTLE_ENDIAN);
       if (!driver.offer(sent, payload)) return;
       dueNs[(int) (sent & (dueNs.length - 1))] = due;
       ++sent;
-      if (now >= fromNs && now < toNs) ++measuredSent;
+      if (span.isMeasured(now)) ++measuredSent;
     }
   }
 
   private long inFlight() {
     long done = sent;
     if (driver.acknowledges()) done = Math.min(done, acknowledged);
-    if (options.consumes) done = Math.min(done, check.delivered);
+    if (options.consumes) done = Math.min(done, deliveries.delivered());
     return sent - done;
   }
 
   private long dueAtNs(final long number) {
-    return startNs + (long) ((double) number * AeronLoad.SECOND_NS / options.rate);
+    return span.startNs + (long) ((double) number * AeronLoad.SECOND_NS / options.rate);
   }
 
-  private long nowNs() {
-    ++events;
-    if (seenNs == 0) seenNs = System.nanoTime();
-    return seenNs;
-  }
-
-  private boolean isMeasured(final long dueNs) {
-    return dueNs >= fromNs && dueNs < toNs;
-  }
-
-  @Override
-  public void acknowledged(final long number) {
-    final long now = nowNs();
+  private void acknowledged(final long number) {
+    final long now = clock.nowNs();
     final long due = dueNs[(int) (number & (dueNs.length - 1))];
     ++acknowledged;
-    if (isMeasured(due)) acknowledgedNs.record(Math.max(0, now - due));
-    if (isMeasured(now)) ++measuredAcknowledged;
-  }
-
-  @Override
-  public void delivered(final int source, final DirectBuffer buffer, final int offset,
-      final int bytes) {
-    final long now = nowNs();
-    final long number = bytes < AeronLoad.STAMP_BYTES ? Long.MAX_VALUE
-        : buffer.getLong(offset, ByteOrder.LITTLE_ENDIAN);
-    if (number < 0 || number >= sent) {
-      ++foreign;
-      return;
-    }
-    final long due = buffer.getLong(offset + 8, ByteOrder.LITTLE_ENDIAN);
-    if (!check.add(source, number)) return;
-    if (isMeasured(due)) deliveredNs.record(Math.max(0, now - due));
-    if (isMeasured(now)) ++measuredDelivered;
+    if (span.isMeasured(due)) acknowledgedNs.record(Math.max(0, now - due));
+    if (span.isMeasured(now)) ++measuredAcknowledged;
   }
 }
 
@@ -562,11 +629,11 @@ final class Report {
   void write() throws IOException {
     if (!options.hgrmPrefix.isEmpty()) {
       writeHgrm("acknowledged", load.acknowledgedNs);
-      writeHgrm("delivered", load.deliveredNs);
+      writeHgrm("delivered", load.deliveries.ns);
     }
     System.out.println("{" + workload() + "," + rates() + "," + checks()
         + ",\"acknowledged\":" + latency(load.acknowledgedNs)
-        + ",\"delivered\":" + latency(load.deliveredNs) + "}");
+        + ",\"delivered\":" + latency(load.deliveries.ns) + "}");
   }
 
   private String workload() {
@@ -584,15 +651,15 @@ final class Report {
         options.rate == 0 || load.measuredSent >= AeronLoad.TARGET_SHARE * due;
     return format("\"reached_target\":%b,\"sent_per_s\":%f,\"acknowledged_per_s\":%f,"
         + "\"delivered_per_s\":%f", reached, perSecond(load.measuredSent),
-        perSecond(load.measuredAcknowledged), perSecond(load.measuredDelivered));
+        perSecond(load.measuredAcknowledged), perSecond(load.deliveries.measured));
   }
 
   private String checks() {
     return format("\"unacknowledged\":%d,\"lost\":%d,\"duplicated\":%d,\"reordered\":%d,"
         + "\"foreign\":%d,\"client_cpu_s\":%f,\"client_run_s\":%f",
         load.unacknowledged(),
-        options.consumes ? load.sent - load.check.delivered : 0, load.check.duplicated,
-        load.check.reordered, load.foreign, load.cpuSeconds, load.runSeconds);
+        options.consumes ? load.sent - load.deliveries.check.delivered : 0, load.deliveries.check.duplicated,
+        load.deliveries.check.reordered, load.deliveries.foreign, load.cpuSeconds, load.runSeconds);
   }
 
   private String latency(final Histogram histogram) {
