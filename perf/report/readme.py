@@ -7,7 +7,7 @@ import table
 
 PATH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "README.md")
 SIDE_BY_SIDE = "### Measured side by side"
-GROWTH = "### Measured as work grows"
+GROWTH = "#### More {}"  # of an axis
 # The payload of the rows; other workloads show in the report alone.
 PAYLOAD_BYTES = 100
 
@@ -76,11 +76,8 @@ def side_by_side(results):
     return lines
 
 
-def growth(results):
-    lines = [*conditions_text(results), "", table.GROWTH]
-    for axis, amounts in read.workloads(results)[1].items():
-        lines += ["", f"**More {axis}**", "", *table.growth_table(results, axis, amounts)]
-    return lines
+def growth(results, axis, amounts):
+    return [*conditions_text(results), "", *table.growth_table(results, axis, amounts)]
 
 
 def replaced(text, heading, lines):
@@ -98,7 +95,7 @@ def write(results):
     plain, axes = read.workloads(results)
     if plain:
         text = replaced(text, SIDE_BY_SIDE, side_by_side(results))
-    if axes:
-        text = replaced(text, GROWTH, growth(results))
+    for axis, amounts in axes.items():
+        text = replaced(text, GROWTH.format(axis), growth(results, axis, amounts))
     with open(PATH, "w") as file:
         file.write(text)

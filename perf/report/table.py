@@ -124,7 +124,10 @@ def backlog_parts(cell):
 def growth_table(results, axis, amounts):
     lines = [f"| system | {' | '.join(f'{amount:,}' for amount in amounts)} |",
              "|" + "---|" * (1 + len(amounts))]
-    for label, pairs in read.grown(results, axis).items():
+    def rate_at_first(named):
+        fast = named[1].get(amounts[0], (None, None))[0]
+        return fast.rate().median if fast is not None and fast.rounds else 0.0
+    for label, pairs in sorted(read.grown(results, axis).items(), key=rate_at_first, reverse=True):
         lines.append(f"| {label} | " + " | ".join(
             growth_text(*pairs.get(amount, (None, None))) for amount in amounts) + " |")
     return lines

@@ -23,7 +23,7 @@ import page  # noqa: E402
 import readme  # noqa: E402
 import results as read  # noqa: E402
 import table  # noqa: E402
-from peer import Load, Peer, Setup  # noqa: E402
+from peer import AXES, Load, Peer, Setup  # noqa: E402
 
 OURS = (0xd5, 0x5e, 0x00)
 
@@ -213,9 +213,11 @@ def the_readme_has_what_was_measured_last(_):
     assert ("| 2 M/s (1.8 M/s to 2.2 M/s) | 50 us (45 us to 55 us) / 150 us (135 us to 165 us); "
             "5 udp |") in row, row
     assert "0.5 disk" in row, row
+    grown = readme.growth(some_growth(), "subscribers", [1, 10, 100])
+    assert "| system | 1 | 10 | 100 |" in grown and "commit abc" in grown[0], grown
     with open(readme.PATH) as file:
         real = file.read()
-    for heading in (readme.SIDE_BY_SIDE, readme.GROWTH):
+    for heading in (readme.SIDE_BY_SIDE, *map(readme.GROWTH.format, AXES)):
         readme.replaced(real, heading, [])
 
 
