@@ -24,7 +24,7 @@ inline constexpr std::uint32_t block_bytes = 4096;
 enum class Durability : std::uint8_t {
   plp,     // write cache is write-through or protected: a completed write is durable
   fua,     // write-back, takes forced unit access: each write carries RWF_DSYNC
-  flush,   // write-back without it: one flush after each group
+  flush,   // write-back without it: RWF_DSYNC, which the kernel ends with a flush
   unsafe,  // cannot be told or promises nothing (memory file system, --memory-only)
 };
 std::string_view name(Durability durability);
@@ -38,7 +38,7 @@ struct DiskSpace {
 
 class DiskHandler {
  public:
-  // result: bytes read or written, 0 for a flush, or a negative errno. A short transfer is reported
+  // result: bytes read or written, or a negative errno. A short transfer is reported
   // as -EIO.
   virtual void on_disk(std::uint64_t token, std::int32_t result) = 0;
 

@@ -7,8 +7,8 @@
 // How a write is made durable is found at open() from the block device under the folder:
 //   queue/write_cache "write through"            plp    plain write
 //   "write back" and queue/fua 1                 fua    write with RWF_DSYNC
-//   "write back" without                         flush  the same, which the kernel ends with a
-//   flush no block device (tmpfs, overlay, ...)        unsafe plain write
+//   "write back" without                         flush  the same; the kernel flushes after it
+//   no block device (tmpfs, overlay, ...)        unsafe plain write
 #pragma once
 
 #include <array>

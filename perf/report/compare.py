@@ -97,11 +97,12 @@ def write(asked, results):
     if asked.compare:
         with open(asked.compare) as file:
             found = read.changes(json.load(file), results)
+    with open(os.path.join(asked.out, "results.json"), "w") as file:
+        json.dump(results, file)
     text = table.markdown(results)
     if found is not None:
         text += "\n".join(["### Since the run before", "", *table.changes_lines(found), ""])
-    for name, content in (("results.json", json.dumps(results)), ("report.md", text),
-                          ("report.html", page.render(results, found))):
+    for name, content in (("report.md", text), ("report.html", page.render(results, found))):
         with open(os.path.join(asked.out, name), "w") as file:
             file.write(content)
     if asked.readme:
@@ -111,7 +112,7 @@ def write(asked, results):
 
 
 def main():
-    # As Ctrl-C: what was started is ended in order, what was measured is written.
+    # As Ctrl-C: in the middle of turns, what was measured is written.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     asked = parse()
     results = run(asked)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,9 @@ LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
 # Of one run of the generator, beyond what it measures: its drain, and making what it needs.
 EXTRA_WAIT_S = 90
 FLOORS = ("ring", "memif", "udp", "disk")
-# A rate so many times what a load bears is not tried.
-BEYOND = 2
+# A rate so many times what a load bore as fast as it goes is not tried; with a window in flight it
+# may bear less than a rate.
+BEYOND = 5
 
 
 def say(text):
@@ -242,8 +244,12 @@ def measure(chosen, plan, directory, seed, slowed):
                              for one in started]
         take_turns(started, plan, random.Random(seed), results)
     finally:
+        # Whoever is impatient by now shall still have what was measured.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         for one in started:
-            one.stop()
+            with contextlib.suppress(RuntimeError, OSError, subprocess.TimeoutExpired):
+                one.stop()
     return results
 
 
@@ -261,11 +267,20 @@ def take_turns(started, plan, order, results):
                     cell = cell_of(found, one, load, workload)
                     bar.step(f"{read.Cell(cell).label}: {workload.name}")
                     if not is_beyond(found, cell):
-                        cell["rounds"].append(one.measure(load, workload, plan))
+                        cell["rounds"].append(turn_of(one, load, workload, plan))
     except KeyboardInterrupt:
-        results["ended_after"] = f"{bar.done - 1:,} of {bar.total:,} turns"
+        results["ended_after"] = f"{max(0, bar.done - 1):,} of {bar.total:,} turns"
         say(f"ended after {results['ended_after']}")
-    results["cells"] = [cell for cell in found.values() if cell["rounds"] or cell["beyond"]]
+    finally:
+        results["cells"] = [cell for cell in found.values() if cell["rounds"] or cell["beyond"]]
+
+
+def turn_of(one, load, workload, plan):
+    """What fails is a round that says so, not the end of the others."""
+    try:
+        return one.measure(load, workload, plan)
+    except (RuntimeError, OSError, ValueError, LookupError) as error:
+        return {"error": f"{type(error).__name__}: {error}"[-400:]}
 
 
 def cell_of(found, one, load, workload):

@@ -19,6 +19,8 @@ def conditions_text(results):
     versions = ", ".join(f"{name} {version.removeprefix(f'{name} ')}"
                          for name, version in results["versions"].items())
     rounds = "1 round" if plan["rounds"] == 1 else f"{plan['rounds']} rounds"
+    if "ended_after" in results:
+        rounds += f" (ended after {results['ended_after']})"
     return [f"{conditions['date']}, commit {conditions['commit']}, {conditions['processors']} "
             f"processors of an {conditions['processor']}, Linux {conditions['kernel']}, "
             f"{conditions['disk']}; {rounds} of {plan['measured_s']:g} s, all in turn.",
@@ -42,6 +44,7 @@ def row_remarks(cells):
             found[name] = found.get(name, 0) + count
     late = found.pop("lost", 0) + found.pop("unacknowledged", 0)
     words = ["behind when it ended"] if late else []
+    words += ["rate not tried"] if any(cell.beyond() for cell in cells) else []
     words += [f"{count:,} {table.FAULTS[name]}" for name, count in found.items()]
     return "; ".join(words + ["rounds failed" for cell in cells if cell.errors][:1])
 
@@ -52,7 +55,7 @@ def side_by_side(results):
         data = cell.data
         if data["payload_bytes"] == PAYLOAD_BYTES and data["partitions"] == 1 and not data.get("axis"):
             rows.setdefault(cell.label, {})[data["rate"]] = cell
-    paced = min(rate for row in rows.values() for rate in row if rate)
+    paced = min((rate for row in rows.values() for rate in row if rate), default=0)
 
     def rate_of(row):
         figure = row[0].rate() if 0 in row else None
@@ -62,7 +65,7 @@ def side_by_side(results):
              f"| at {paced:,}/s: delivered p50 / p99; p50 in floors | answered "
              "| processor a message, theirs / the client's | remarks |", "|---|---|---|---|---|---|---|"]
     for row in sorted(rows.values(), key=rate_of, reverse=True):
-        fast, slow = row.get(0), row.get(paced)
+        fast, slow = row.get(0), row.get(paced) if paced else None
         one = fast or slow
         lines.append("| " + " | ".join((
             one.label, one.data["durability"],

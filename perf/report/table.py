@@ -102,7 +102,7 @@ def growth_text(fast, paced):
     parts = [rate_text(fast.rate().median)]
     p50, p99 = (paced.latency(read.latency_kind(paced), one) for one in ("p50", "p99"))
     if not paced.reached_target():
-        parts.append(f"{paced.data['rate']:,}/s not reached")
+        parts.append(f"{paced.data['rate']:,}/s not {'tried' if paced.beyond() else 'reached'}")
     elif p99 is not None:
         parts.append(f"{ns_text(p50.median)} / {ns_text(p99.median)}")
     parts.append(bytes_text(fast.resident_bytes().median))

@@ -177,7 +177,7 @@ def turns(rounds, interrupted_at=None):
     plan = matrix.Plan((matrix.closed(100), matrix.paced(100, 5_000), matrix.paced(100, 50_000)),
                        rounds, 0, 1, 1)
     started = [SomeStarted(name, bears, calls, interrupted_at)
-               for name, bears in (("millrace", 1e6), ("kafka", 20_000))]
+               for name, bears in (("millrace", 1e6), ("kafka", 8_000))]
     measure.take_turns(started, plan, random.Random(1), results)
     return calls, results
 
@@ -189,8 +189,23 @@ def a_rate_far_beyond_what_a_system_bears_is_not_tried(_):
     assert ("kafka", 50_000) not in calls, calls
     cell = next(one for one in read.cells(results) if one.key[0] == "kafka" and one.data["rate"] == 50_000)
     assert not cell.reached_target()
-    assert table.remarks(cell, None) == "rate not tried: it bore 20 k/s", table.remarks(cell, None)
+    assert table.remarks(cell, None) == "rate not tried: it bore 8 k/s", table.remarks(cell, None)
+    fast = next(one for one in read.cells(results) if one.key == (*cell.key[:3], matrix.closed(100).name))
+    assert table.growth_text(fast, cell) == "8 k/s; 50,000/s not tried; 3 MiB"
+    assert readme.row_remarks([fast, cell]) == "rate not tried"
     assert page.render(results) and "ended_after" not in results
+
+
+@case
+def a_turn_that_fails_is_a_round_that_says_so(_):
+    class Broken(SomeStarted):
+        def measure(self, *_):
+            raise RuntimeError("it did not start")
+    results, calls = {}, []
+    started = [Broken("kafka", 1, calls), SomeStarted("redis", 1, calls)]
+    measure.take_turns(started, matrix.Plan((matrix.closed(100),), 2, 0, 1, 1), random.Random(1), results)
+    errors = {cell.key[0]: cell.errors for cell in read.cells(results)}
+    assert errors == {"kafka": ["RuntimeError: it did not start"] * 2, "redis": []}, errors
 
 
 @case

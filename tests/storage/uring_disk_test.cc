@@ -68,12 +68,14 @@ TEST(UringDisk, what_was_written_is_read_back) {
 
 // On a device whose cache forgets, the kernel is asked for the flush with the write itself.
 TEST(UringDisk, a_durable_write_asks_for_what_its_device_needs) {
+  bool forgot = false;
   for (const bool on_device : {false, true}) {
     testing::TemporaryFolder folder(on_device ? "/var/tmp" : "/dev/shm");
     auto uring = make_uring();
     auto disk = open_disk(*uring, folder.path());
     const bool forgets =
         disk->durability() == Durability::fua || disk->durability() == Durability::flush;
+    forgot |= forgets;
     const FileId file = disk->create("x", block_bytes).value();
     Buffer buffer;
     testing::DiskResult result;
@@ -82,6 +84,7 @@ TEST(UringDisk, a_durable_write_asks_for_what_its_device_needs) {
     disk->drain();
     EXPECT_EQ(result.results, std::vector<std::int32_t>{block_bytes});
   }
+  if (!forgot) GTEST_SKIP() << "no device here that has to be told to flush";
 }
 
 TEST(UringDisk, a_short_read_is_an_error) {

@@ -440,9 +440,9 @@ final class Deliveries {
   private final AtomicLong delivered = new AtomicLong(); // for the thread that sends
   private final Clock clock;
 
-  Deliveries(final int sources, final Span span) {
+  Deliveries(final int sources, final Span span, final boolean isAcross) {
     check = new DeliveryCheck(sources);
-    clock = new Clock(span);
+    clock = new Clock(span, isAcross);
   }
 
   /** Whether the driver had something. */
@@ -488,14 +488,19 @@ final class Span {
   }
 }
 
-/** Of a thread's turns: read once in each, when something is there. */
+/**
+ * Of a thread's turns: read once in each, when something is there; each time where more may come
+ * from another thread meanwhile.
+ */
 final class Clock {
   final Span span;
   long events = 0;
+  private final boolean isReadEachTime;
   private long seenNs = 0;
 
-  Clock(final Span span) {
+  Clock(final Span span, final boolean isReadEachTime) {
     this.span = span;
+    this.isReadEachTime = isReadEachTime;
   }
 
   void startTurn() {
@@ -505,7 +510,7 @@ final class Clock {
 
   long nowNs() {
     ++events;
-    if (seenNs == 0) seenNs = System.nanoTime();
+    if (seenNs == 0 || isReadEachTime) seenNs = System.nanoTime();
     return seenNs;
   }
 }
@@ -528,6 +533,7 @@ final class Load {
   private final boolean isAcross;
   private final LongConsumer onAcknowledged = this::acknowledged;
   private volatile boolean isOver = false;
+  private RuntimeException receiverFailure; // read when its thread has ended
   private long acknowledged = 0;
   private Span span;
   private Clock clock;
@@ -545,15 +551,19 @@ final class Load {
   void run() throws InterruptedException {
     final double cpuBefore = cpuSecondsSoFar();
     span = new Span(options);
-    clock = new Clock(span);
-    deliveries = new Deliveries(options.partitions, span);
+    clock = new Clock(span, false);
+    deliveries = new Deliveries(options.partitions, span, isAcross);
     final Thread receiver = new Thread(this::receive);
     if (isAcross) receiver.start();
-    while (System.nanoTime() < span.toNs) turn(true);
-    final long giveUpNs = System.nanoTime() + AeronLoad.DRAIN_NS;
-    while (inFlight() != 0 && System.nanoTime() < giveUpNs) turn(false);
-    isOver = true;
-    if (isAcross) receiver.join();
+    try {
+      while (System.nanoTime() < span.toNs && !isOver) turn(true);
+      final long giveUpNs = System.nanoTime() + AeronLoad.DRAIN_NS;
+      while (inFlight() != 0 && System.nanoTime() < giveUpNs && !isOver) turn(false);
+    } finally {
+      isOver = true;
+      if (isAcross) receiver.join();
+    }
+    if (receiverFailure != null) throw receiverFailure;
     cpuSeconds = cpuSecondsSoFar() - cpuBefore;
     runSeconds = (double) (System.nanoTime() - span.startNs) / AeronLoad.SECOND_NS;
   }
@@ -569,8 +579,13 @@ final class Load {
   }
 
   private void receive() {
-    while (!isOver) {
-      if (!deliveries.poll(driver) && driver.yields()) Thread.yield();
+    try {
+      while (!isOver) {
+        if (!deliveries.poll(driver) && driver.yields()) Thread.yield();
+      }
+    } catch (final RuntimeException problem) {
+      receiverFailure = problem;
+      isOver = true;
     }
   }
 
