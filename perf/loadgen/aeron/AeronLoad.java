@@ -231,7 +231,7 @@ final class AeronDriver implements Driver {
   private final FragmentHandler[] handlers;
   private final int[] recordings; // ids of the counters of their positions
   private final long[] positions = new long[AeronLoad.IN_FLIGHT_MAX]; // after each message
-  private final boolean isIpc;
+  private final boolean yields;
   private long offered = 0;
   private long acknowledged = 0;
   private Deliveries deliveries;
@@ -241,7 +241,8 @@ final class AeronDriver implements Driver {
       throw new IllegalArgumentException(
           "nothing answers for what is published, so it cannot be measured alone");
     }
-    isIpc = channel.equals("aeron:ipc") && !isRecorded;
+    // Two threads that spin and the media driver are one too many for two processors.
+    yields = !options.driver.equals("aeron-ipc");
     aeron = Aeron.connect(new Aeron.Context().aeronDirectoryName(options.address));
     archive = isRecorded ? connectArchive() : null;
     publications = new ExclusivePublication[options.partitions];
@@ -333,7 +334,7 @@ final class AeronDriver implements Driver {
 
   @Override
   public boolean yields() {
-    return !isIpc;
+    return yields;
   }
 
   // What was recorded is no use to anybody.
