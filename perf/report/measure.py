@@ -163,19 +163,21 @@ class Started:
             self.running = None
 
     def measure(self, load, workload, plan):
-        self.wake()
-        before = self.running.usage()
-        memory = Memory(self.running)
-        with contextlib.ExitStack() as beside:
-            if self.slowed:
-                beside.enter_context(Brake(self.running, self.slowed))
-            # Looking costs time, which would show in latencies.
-            if workload.axis:
-                beside.enter_context(memory)
-            one = generate(load, self.running.address, {**load.settings, **self.running.settings},
-                           workload, plan)
-        after = self.running.usage()
-        self.rest()
+        try:
+            self.wake()
+            before = self.running.usage()
+            memory = Memory(self.running)
+            with contextlib.ExitStack() as beside:
+                if self.slowed:
+                    beside.enter_context(Brake(self.running, self.slowed))
+                # Looking costs time, which would show in latencies.
+                if workload.axis:
+                    beside.enter_context(memory)
+                one = generate(load, self.running.address,
+                               {**load.settings, **self.running.settings}, workload, plan)
+            after = self.running.usage()
+        finally:
+            self.rest()
         if "error" not in one:
             seconds = plan.warm_up_s + plan.measured_s
             one["messages"] = one["sent_per_s"] * seconds
@@ -190,7 +192,8 @@ def loads_of(setup, workload):
 
 
 def start_all(chosen, plan, directory, slowed):
-    """All that have a turn. Whoever cannot be installed or started is told and left out of the figures, by name."""
+    """All that have a turn. Whoever cannot be installed or started is told and left out of the
+    figures, by name."""
     started, absent = [], []
     for peer in chosen:
         setups = [setup for setup in peer.setups

@@ -208,6 +208,38 @@ def a_turn_that_fails_is_a_round_that_says_so(_):
     assert errors == {"kafka": ["RuntimeError: it did not start"] * 2, "redis": []}, errors
 
 
+class SomeRunning:
+    """Whether it is paused is all there is to it."""
+
+    address, settings, is_paused = "", {}, False
+
+    def pause(self):
+        self.is_paused = True
+
+    def resume(self):
+        self.is_paused = False
+
+    def settle(self):
+        pass
+
+    def usage(self):
+        return {"cpu_s": 0, "written_bytes": 0, "resident_bytes": 0}
+
+
+@case
+def who_spins_stands_still_after_a_turn_that_failed(directory):
+    peer = Peer()
+    peer.name = "millrace"
+    peer.start = lambda *_: SomeRunning()
+    load = Load("log", "null", program=("echo", "no JSON"))
+    setup = Setup("flushed", "device", (load,), spins=True)
+    plan = matrix.Plan((matrix.closed(100),), 1, 0, 0, 0)
+    one = measure.Started(peer, setup, directory, 0)
+    failed = measure.turn_of(one, load, plan.workloads[0], plan)
+    assert failed["error"].startswith("JSONDecodeError"), failed
+    assert one.running.is_paused
+
+
 @case
 def a_run_that_is_ended_early_has_some_of_all(_):
     calls, results = turns(5, interrupted_at=7)
