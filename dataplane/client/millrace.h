@@ -200,7 +200,8 @@ MR_API int mr_flush(mr_producer* producer);
  * producer stops, or timeout_ms has passed (MR_TIMED_OUT; the producer goes on). */
 MR_API int mr_drain(mr_producer* producer, uint32_t timeout_ms);
 
-/* Every record with a sequence below the number has got so far. */
+/* Every record with a sequence below the number has got so far. Of a producer whose ack is memory
+ * the node tells what became durable with its next answer, 100 ms later at the latest. */
 typedef struct mr_acks {
   int64_t memory;
   int64_t replicated;

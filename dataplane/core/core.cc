@@ -46,14 +46,13 @@ bool Core::has_input() {
   for (PortState& state : ports_) {
     if (!state.announced && has_frames(state)) return true;
   }
-  if (uring_.has_completions()) return true;
-  for (CommandMesh::Ring& ring : commands_.row(options_.id)) {
-    if (ring.peek() != nullptr) return true;
-  }
-  for (EventMesh::Ring& ring : events_.row(options_.id)) {
-    if (ring.peek() != nullptr) return true;
-  }
-  return false;
+  return uring_.has_completions() || has_messages();
+}
+
+bool Core::has_messages() const {
+  const auto waits = [](auto& ring) { return ring.peek() != nullptr; };
+  return std::ranges::any_of(commands_.row(options_.id), waits) ||
+         std::ranges::any_of(events_.row(options_.id), waits);
 }
 
 // --- steps 1 to 5: packets to commands ---

@@ -159,6 +159,7 @@ class Core {
   std::uint16_t port_count() const { return static_cast<std::uint16_t>(ports_.size()); }
   bool has_room_to_settle();
   bool holds_frames() const;
+  bool has_messages() const;
   std::uint64_t append_room_bytes();
   // A branch that always goes the same way, rather than a division, where there is nothing to
   // divide.

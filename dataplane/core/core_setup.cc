@@ -66,7 +66,8 @@ bool Core::writes_awaited() const {
 }
 
 std::uint64_t Core::sleep_ns_max() const {
-  if (commands_blocked_ || holds_frames()) return 0;
+  // Timers may have left some behind.
+  if (commands_blocked_ || holds_frames() || has_messages()) return 0;
   const std::uint64_t deadline = protocols_.sessions.next_deadline_ns();
   if (deadline <= now_ns_) return 0;
   std::uint64_t sleep = std::min<std::uint64_t>(deadline - now_ns_, 20 * base::ms_ns);

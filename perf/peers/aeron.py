@@ -36,7 +36,6 @@ DRIVER = {
     "aeron.socket.so_sndbuf": "2m",
     "aeron.socket.so_rcvbuf": "2m",
     "aeron.rcv.initial.window.length": "2m",
-    "aeron.ipc.term.buffer.length": "16m",
     # It stands still between its turns, and so do its clients' signs of life.
     "aeron.client.liveness.timeout": "3600s",
     "aeron.publication.unblock.timeout": "3601s",
@@ -48,7 +47,8 @@ INVOKED = {"aeron.threading.mode": "INVOKER", "aeron.archive.threading.mode": "S
            "aeron.archive.control.channel.enabled": "false",
            "aeron.archive.control.response.channel": "aeron:ipc",
            "aeron.archive.replication.channel": "aeron:udp?endpoint=127.0.0.1:0",
-           "aeron.archive.recording.events.enabled": "false"}
+           "aeron.archive.recording.events.enabled": "false",
+           "aeron.archive.max.concurrent.recordings": "1024"}
 # Over IPC one thread that sends and receives never waits for another processor; Millrace's messages
 # go to one and back, so there is also a thread for each end.
 STREAMS = tuple(Load(name, f"aeron-{driver}", program=PROGRAM, grows=())
@@ -102,5 +102,5 @@ class Aeron(Peer):
         process, log = peer.spawn(
             [*JAVA, *(f"-D{key}={value}" for key, value in properties.items()),
              f"io.aeron.{program}"], directory)
-        peer.wait_ready(process, log, lambda: os.path.exists(os.path.join(address, "cnc.dat")))
-        return RunningDriver(process, address, log)
+        return peer.when_ready(RunningDriver(process, address, log),
+                               lambda: os.path.exists(os.path.join(address, "cnc.dat")))

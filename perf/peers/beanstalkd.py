@@ -29,5 +29,4 @@ class Beanstalkd(Peer):
         process, log = peer.spawn(
             [peer.program("beanstalkd"), "-l", "127.0.0.1", "-p", str(port), "-b", journal, "-f",
              setup.options["-f"], "-z", str(JOB_BYTES_MAX)], directory)
-        peer.wait_ready(process, log, peer.listens(port))
-        return Running(process, f"127.0.0.1:{port}", log)
+        return peer.when_ready(Running(process, f"127.0.0.1:{port}", log), peer.listens(port))

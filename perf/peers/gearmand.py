@@ -28,5 +28,4 @@ class Gearmand(Peer):
              os.path.join(directory, "pid"), "--log-file", "stderr", "--queue-type",
              setup.options["-q"], "--libsqlite3-db", os.path.join(directory, "queue.db")],
             directory)
-        peer.wait_ready(process, log, peer.listens(port))
-        return Running(process, f"127.0.0.1:{port}", log)
+        return peer.when_ready(Running(process, f"127.0.0.1:{port}", log), peer.listens(port))

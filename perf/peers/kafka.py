@@ -59,5 +59,4 @@ class Kafka(Peer):
         peer.run([*java, "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config",
                   properties])
         process, log = peer.spawn([*java, "kafka.Kafka", properties], directory)
-        peer.wait_ready(process, log, peer.listens(port))
-        return Running(process, f"127.0.0.1:{port}", log)
+        return peer.when_ready(Running(process, f"127.0.0.1:{port}", log), peer.listens(port))

@@ -36,9 +36,8 @@ def up(directory, path, cpus, profile="dedicated"):
          "--port", port, "--profile", profile, "--cores", ",".join(map(str, cpus)),
          "--journal-size", "2GiB", "--max-sessions", "8192"], directory)
     waits = [PROGRAM, "wait", "--port-offset", str(offset)]
-    peer.wait_ready(process, log,
-                    lambda: subprocess.run(waits, capture_output=True).returncode == 0)
-    return Running(process, address, log, {"port-offset": str(offset)})
+    return peer.when_ready(Running(process, address, log, {"port-offset": str(offset)}),
+                           lambda: subprocess.run(waits, capture_output=True).returncode == 0)
 
 
 class Millrace(Peer):

@@ -38,5 +38,4 @@ class Nats(Peer):
                        f'jetstream {{ store_dir: "{directory}/data", '
                        f'sync_interval: {setup.options["sync_interval"]} }}\n')
         process, log = peer.spawn([self.program, "-c", settings], directory)
-        peer.wait_ready(process, log, peer.listens(port))
-        return Running(process, f"127.0.0.1:{port}", log)
+        return peer.when_ready(Running(process, f"127.0.0.1:{port}", log), peer.listens(port))

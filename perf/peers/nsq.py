@@ -33,5 +33,4 @@ class Nsq(Peer):
             [self.program, f"--tcp-address=127.0.0.1:{port}", "--http-address=127.0.0.1:0",
              "--broadcast-address=127.0.0.1", f"--data-path={directory}",
              *setup.options["flags"]], directory)
-        peer.wait_ready(process, log, peer.listens(port))
-        return Running(process, f"127.0.0.1:{port}", log)
+        return peer.when_ready(Running(process, f"127.0.0.1:{port}", log), peer.listens(port))

@@ -5,6 +5,7 @@ of a flush before each answer) and the drivers of the load generator that can pu
 Servers listen on loopback, on free ports, in a folder of their own, and are stopped by their ids.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -73,6 +74,9 @@ class Running:
         self.address = address
         self.log = log
         self.settings = settings or {}  # for the driver, besides its load's
+
+    def has_ended(self):
+        return self.process.poll() is not None
 
     def pids(self):
         """The process and all that descend from it."""
@@ -144,6 +148,9 @@ class Library:
     address = ""
     settings = {}
 
+    def has_ended(self):
+        return False
+
     def usage(self):
         return {"cpu_s": 0.0, "resident_bytes": 0, "written_bytes": 0}
 
@@ -180,10 +187,8 @@ class Peer:
 
 
 def send(pid, number):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def install_packages(*packages):
@@ -249,21 +254,24 @@ def last_lines(log, count=15):
         return "".join(file.readlines()[-count:])
 
 
-def wait_ready(process, log, is_ready, seconds=READY_WAIT_S):
-    """Until is_ready() is true; what it raises of OSError means not yet."""
+def when_ready(running, is_ready, seconds=READY_WAIT_S):
+    """It, once is_ready() is true; what that raises of OSError means not yet. Stopped where it does
+    not get so far."""
+    process, log = running.process, running.log
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"{process.args[0]} ended with {process.returncode}:\n"
-                               f"{last_lines(log)}")
-        try:
-            if is_ready():
-                return
-        except OSError:
-            pass
-        time.sleep(0.05)
-    process.kill()
-    raise RuntimeError(f"{process.args[0]} was not ready in {seconds} s:\n{last_lines(log)}")
+    try:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise RuntimeError(f"{process.args[0]} ended with {process.returncode}:\n"
+                                   f"{last_lines(log)}")
+            with contextlib.suppress(OSError):
+                if is_ready():
+                    return running
+            time.sleep(0.05)
+        raise RuntimeError(f"{process.args[0]} was not ready in {seconds} s:\n{last_lines(log)}")
+    except BaseException:
+        running.stop()
+        raise
 
 
 def listens(port):

@@ -61,10 +61,5 @@ class RabbitMq(Peer):
             "RABBITMQ_ENABLED_PLUGINS_FILE": os.path.join(directory, "plugins"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         })
-        try:
-            peer.wait_ready(process, log, peer.listens(port))
-        except RuntimeError:
-            mapper.terminate()
-            mapper.wait()
-            raise
-        return RunningNode(process, f"127.0.0.1:{port}", log, mapper)
+        return peer.when_ready(RunningNode(process, f"127.0.0.1:{port}", log, mapper),
+                               peer.listens(port))

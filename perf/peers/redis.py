@@ -27,5 +27,4 @@ class Redis(Peer):
             [peer.program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir",
              directory, "--save", "", "--appendonly", "yes", "--appendfsync",
              setup.options["appendfsync"]], directory)
-        peer.wait_ready(process, log, peer.listens(port))
-        return Running(process, f"127.0.0.1:{port}", log)
+        return peer.when_ready(Running(process, f"127.0.0.1:{port}", log), peer.listens(port))

@@ -87,6 +87,8 @@ def run(asked):
     try:
         return measure.measure(chosen, chosen_plan(asked), directory, asked.seed,
                                slowed_peers(asked.slow))
+    except KeyboardInterrupt:
+        sys.exit("compare: ended before the first turn")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -139,11 +139,20 @@ class Started:
         self.directory = os.path.join(directory, f"{peer.name}-{setup.name}".replace(" ", "-"))
         os.mkdir(self.directory)
         self.running = None
-        self.wake()
-        self.running.settle()
-        self.rest()
+        self.endings = 0  # of its own accord, or the kernel's
+        try:
+            self.wake()
+            self.running.settle()
+            self.rest()
+        except BaseException:
+            self.stop()
+            raise
 
     def wake(self):
+        if self.running is not None and self.running.has_ended():
+            self.endings += 1
+            say(f"{self.peer.name}, {self.setup.name} has ended, and is started again")
+            self.stop()
         if self.running is None:
             directory = tempfile.mkdtemp(dir=self.directory)
             self.running = self.peer.start(directory, self.setup)
@@ -154,7 +163,7 @@ class Started:
     def rest(self):
         if self.setup.restarts:
             self.stop()
-        elif self.setup.spins:
+        elif self.setup.spins and self.running is not None:
             self.running.pause()
 
     def stop(self):
@@ -191,10 +200,10 @@ def loads_of(setup, workload):
     return [load for load in setup.loads if not workload.axis or workload.axis in load.grows]
 
 
-def start_all(chosen, plan, directory, slowed):
-    """All that have a turn. Whoever cannot be installed or started is told and left out of the
-    figures, by name."""
-    started, absent = [], []
+def start_all(chosen, plan, directory, slowed, started):
+    """All that have a turn, into started. Whoever cannot be installed or started is told, returned
+    and left out of the figures, by name."""
+    absent = []
     for peer in chosen:
         setups = [setup for setup in peer.setups
                   if any(loads_of(setup, workload) for workload in plan.workloads)]
@@ -213,7 +222,7 @@ def start_all(chosen, plan, directory, slowed):
             except (RuntimeError, OSError) as error:
                 absent.append({"peer": peer.name, "setup": setup.name, "why": str(error)})
                 say(f"{peer.name}, {setup.name} did not start: {error}")
-    return started, absent
+    return absent
 
 
 def measure_floors():
@@ -239,14 +248,17 @@ def measure(chosen, plan, directory, seed, slowed):
                   for _ in range(plan.rounds)]
         results["limits"].append({"peer": "generator", "setup": "", "load": "null",
                                   "payload_bytes": payload_bytes, "rounds": rounds})
-    started, results["absent"] = start_all(chosen, plan, directory, slowed)
+    started = []
     try:
+        results["absent"] = start_all(chosen, plan, directory, slowed, started)
         results["versions"] = {one.peer.name: one.peer.version() for one in started}
         results["setups"] = [{"peer": one.peer.name, "setup": one.setup.name,
                               "note": one.setup.note, "durability": one.setup.durability}
                              for one in started]
         take_turns(started, plan, random.Random(seed), results)
     finally:
+        results["endings"] = [{"peer": one.peer.name, "setup": one.setup.name, "times": one.endings}
+                              for one in started if one.endings]
         # Whoever is impatient by now shall still have what was measured.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)

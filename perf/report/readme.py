@@ -8,8 +8,13 @@ import table
 PATH = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "README.md")
 SIDE_BY_SIDE = "### Measured side by side"
 GROWTH = "#### More {}"  # of an axis
-# The payload of the rows; other workloads show in the report alone.
+SIZES = "#### Sizes and partitions"
+RATES = "#### Rates"
+# The payload of the rows of the first table, and of the one of rates.
 PAYLOAD_BYTES = 100
+RATES_PAYLOAD_BYTES = 288
+# A run with fewer columns than this is no matrix.
+COLUMNS_MIN = 3
 
 
 def conditions_text(results):
@@ -79,6 +84,58 @@ def side_by_side(results):
     return lines
 
 
+def in_columns(results, column_of, text_of, rank_of, columns_text):
+    """A table of systems, first by rank_of their first column; None of too few columns. column_of
+    gives None for a cell that is not in it."""
+    rows, columns = {}, set()
+    for cell in read.cells(results):
+        column = None if cell.data.get("axis") else column_of(cell.data)
+        if column is not None:
+            rows.setdefault(cell.label, {})[column] = cell
+            columns.add(column)
+    if len(columns) < COLUMNS_MIN:
+        return None
+    columns = sorted(columns)
+    lines = [*conditions_text(results), "",
+             f"| system | {' | '.join(map(columns_text, columns))} |", "|---|" + "---|" * len(columns)]
+    for label, row in sorted(rows.items(), key=lambda named: rank_of(named[1].get(columns[0]))):
+        lines.append(f"| {label} | " + " | ".join(
+            text_of(row[column]) if column in row else "-" for column in columns) + " |")
+    return lines
+
+
+def sizes(results):
+    """As fast as it goes."""
+    def rank(cell):
+        return -cell.rate().median if cell is not None and cell.rate() is not None else 0.0
+
+    def text(cell):
+        words = row_remarks([cell])
+        return table.spread(cell.rate(), table.rate_text) + (f"; {words}" if words else "")
+    return in_columns(
+        results, lambda data: None if data["rate"] else (data["partitions"], data["payload_bytes"]),
+        text, rank, lambda column: f"{column[1]:,} B" + (f", {column[0]:,}" if column[0] > 1 else ""))
+
+
+def rates(results):
+    """Delivered, p50 and p99."""
+    def p50(cell):
+        return cell.latency("delivered", "p50") if cell is not None else None
+
+    def text(cell):
+        if not cell.reached_target():
+            return "not tried" if cell.beyond() else "not reached"
+        return " / ".join(table.spread(cell.latency("delivered", one), table.ns_text)
+                          for one in ("p50", "p99"))
+
+    def column(data):
+        is_one = data["payload_bytes"] == RATES_PAYLOAD_BYTES and data["partitions"] == 1
+        return data["rate"] if is_one and data["rate"] else None
+    return in_columns(results, column, text,
+                      lambda cell: p50(cell).median if p50(cell) is not None else float("inf"),
+                      lambda rate: f"{rate:,}/s")
+
+
 def growth(results, axis, amounts):
     return [*conditions_text(results), "", *table.growth_table(results, axis, amounts)]
 
@@ -98,6 +155,9 @@ def write(results):
     plain, axes = read.workloads(results)
     if plain:
         text = replaced(text, SIDE_BY_SIDE, side_by_side(results))
+    for heading, lines in ((SIZES, sizes(results)), (RATES, rates(results))):
+        if lines is not None:
+            text = replaced(text, heading, lines)
     for axis, amounts in axes.items():
         text = replaced(text, GROWTH.format(axis), growth(results, axis, amounts))
     with open(PATH, "w") as file:

@@ -168,6 +168,8 @@ def setup_lines(results):
              for one in results["setups"]]
     lines += [f"- {one['peer']} {one['setup']} is not there: {one['why']}"
               for one in results["absent"]]
+    lines += [f"- {one['peer']} {one['setup']} ended {one['times']} times between turns, and was "
+              "started again" for one in results.get("endings", [])]
     foreign = read.foreign_drivers(results)
     if foreign:
         lines.append("- Through protocols that Millrace does not speak yet, so of their own systems "

@@ -20,6 +20,7 @@ sys.path[:0] = [os.path.join(PERF, "report"), os.path.join(PERF, "peers")]
 import matrix  # noqa: E402
 import measure  # noqa: E402
 import page  # noqa: E402
+import peer as peers  # noqa: E402
 import readme  # noqa: E402
 import results as read  # noqa: E402
 import table  # noqa: E402
@@ -211,7 +212,13 @@ def a_turn_that_fails_is_a_round_that_says_so(_):
 class SomeRunning:
     """Whether it is paused is all there is to it."""
 
-    address, settings, is_paused = "", {}, False
+    address, settings, is_paused, is_over = "", {}, False, False
+
+    def has_ended(self):
+        return self.is_over
+
+    def stop(self):
+        pass
 
     def pause(self):
         self.is_paused = True
@@ -241,6 +248,51 @@ def who_spins_stands_still_after_a_turn_that_failed(directory):
 
 
 @case
+def who_has_ended_is_started_again_and_the_page_says_so(directory):
+    peer = Peer()
+    peer.name = "redis"
+    peer.start = lambda *_: SomeRunning()
+    one = measure.Started(peer, Setup("flushed", "device", ()), directory, 0)
+    first = one.running
+    one.wake()
+    assert one.running is first and one.endings == 0
+    first.is_over = True
+    one.wake()
+    assert one.running is not first and one.endings == 1
+    results = {**some_results(), "endings": [{"peer": "redis", "setup": "flushed", "times": 1}]}
+    assert "redis flushed ended 1 times between turns" in table.markdown(results)
+
+
+@case
+def who_is_not_ready_when_a_run_is_ended_is_stopped(directory):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    class Sleeper(SomeRunning):
+        settle = staticmethod(interrupted)
+
+        def stop(self):
+            stopped.append(self)
+
+    stopped = []
+    process, log = peers.spawn(["sleep", "infinity"], directory)
+    peer = Peer()
+    peer.name = "kafka"
+    load = Load("log", "null")
+    setup = Setup("flushed", "device", (load,))
+    starts = {"starts": lambda *_: peers.when_ready(peers.Running(process, "", log), interrupted),
+              "settles": lambda *_: Sleeper()}
+    for name, peer.start in starts.items():
+        os.mkdir(os.path.join(directory, name))
+        try:
+            measure.Started(peer, setup, os.path.join(directory, name), 0)
+            raise AssertionError(f"{name}: the interrupt was lost")
+        except KeyboardInterrupt:
+            pass
+    assert process.poll() is not None and len(stopped) == 1, (process, stopped)
+
+
+@case
 def a_run_that_is_ended_early_has_some_of_all(_):
     calls, results = turns(5, interrupted_at=7)
     assert len(calls) == 7 and {rate for _, rate in calls} == {0, 5_000, 50_000}, calls
@@ -264,8 +316,34 @@ def the_readme_has_what_was_measured_last(_):
     assert "| system | 1 | 10 | 100 |" in grown and "commit abc" in grown[0], grown
     with open(readme.PATH) as file:
         real = file.read()
-    for heading in (readme.SIDE_BY_SIDE, *map(readme.GROWTH.format, AXES)):
+    for heading in (readme.SIDE_BY_SIDE, readme.SIZES, readme.RATES,
+                    *map(readme.GROWTH.format, AXES)):
         readme.replaced(real, heading, [])
+
+
+@case
+def a_matrix_has_a_table_of_sizes_and_one_of_rates(_):
+    few = some_results()
+    assert readme.sizes(few) is None and readme.rates(few) is None
+    results = some_results()
+    for peer, base in (("kafka", 1e5), ("millrace", 2e6)):
+        for size, partitions in ((288, 1), (288, 100)):
+            one = some_round(base / partitions, 1000)
+            cell = some_cell(peer, f"{size} {partitions}", 0, [{**one, "lost": partitions - 1}])
+            results["cells"].append({**cell, "payload_bytes": size, "partitions": partitions})
+        for rate in (1_000, 10_000, 100_000):
+            reached = rate < base
+            one = {**some_round(rate, 1e9 / base), "reached_target": reached}
+            cell = some_cell(peer, f"288 {rate}", rate, [one])
+            results["cells"].append({**cell, "payload_bytes": 288})
+    sizes = readme.sizes(results)
+    assert "| system | 100 B | 288 B | 288 B, 100 |" in sizes, sizes
+    assert sizes[-2].startswith("| millrace"), sizes
+    assert sizes[-1].endswith("| 100 k/s | 1 k/s; behind when it ended |"), sizes
+    rates = readme.rates(results)
+    assert "| system | 1,000/s | 10,000/s | 100,000/s |" in rates, rates
+    assert rates[-2].startswith("| millrace log, flushed | 500 ns / 1.5 us |"), rates
+    assert rates[-1].endswith("| 10 us / 30 us | not reached |"), rates
 
 
 def pixels(path):

@@ -128,8 +128,10 @@ bool Intake::append(Session& session, Stream& stream, const DataHeader& data,
   if (!has_room(stream, batch.size(), effects)) return false;
   tables_.pending_acks.reserve(stream.shard);
   effects.append_room_bytes -= batch.size();
+  const bool wants_durable = (data.flags & data_durable) != 0;
+  stream.awaits_device |= wants_durable;
   effects.commands.push({.kind = shard::CommandKind::append,
-                         .wants_durable = (data.flags & data_durable) != 0,
+                         .wants_durable = wants_durable,
                          .core = tables_.options.core,
                          .session = session.id,
                          .stream = stream.id,
@@ -205,14 +207,18 @@ void Intake::on_appended(const shard::Event& event) {
   tables_.mark_dirty(*stream);
 }
 
-void Intake::on_durable(const shard::Event& event) {
+void Intake::on_durable(const shard::Event& event, std::uint64_t now_ns) {
   tables_.pending_acks.set_durable(event.shard, event.position);
   PendingAck pending;
   while (tables_.pending_acks.pop(event.shard, pending)) {
     Stream* stream = tables_.streams.find(pending.stream);
     if (stream == nullptr || stream->state == StreamState::closing) continue;
     stream->durable = std::max(stream->durable, pending.sequence);
-    tables_.mark_dirty(*stream);
+    if (stream->awaits_device) {
+      tables_.mark_dirty(*stream);
+    } else {
+      tables_.mark_dirty_late(*stream, now_ns);
+    }
   }
 }
 

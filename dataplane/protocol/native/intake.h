@@ -24,7 +24,7 @@ class Intake {
   void deliver_held(Session& session, protocol::Effects& effects);
 
   void on_appended(const shard::Event& event);
-  void on_durable(const shard::Event& event);
+  void on_durable(const shard::Event& event, std::uint64_t now_ns);
   void refuse(Stream& stream, Status status);
 
   // At the end of a turn. False when the port has no buffer left; what remains is kept.

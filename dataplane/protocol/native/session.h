@@ -99,9 +99,10 @@ struct Stream {
   std::uint32_t session = no_slot;  // slot; none: it only waits for answers
   StreamState state = StreamState::opening;
   Status refusal = Status::ok;
-  bool publishes = false;  // has a producer id
-  bool dirty = false;      // on the session's list
-  bool error_due = false;  // likewise
+  bool publishes = false;      // has a producer id
+  bool awaits_device = false;  // sent a batch that somebody waits for to be durable
+  bool dirty = false;          // on the session's list
+  bool error_due = false;      // likewise
   base::ShardId shard{};
   base::PartitionId partition{};
   std::uint32_t next_dirty = no_slot;

@@ -134,7 +134,7 @@ void Sessions::encode_reply(const shard::Event& event, std::uint64_t now_ns,
       intake_.on_appended(event);
       return;
     case shard::EventKind::durable:
-      intake_.on_durable(event);
+      intake_.on_durable(event, now_ns);
       return;
     case shard::EventKind::batch:
       pusher_.on_batch(event, now_ns, effects);

@@ -131,6 +131,16 @@ void Tables::unlink_marks(Stream& stream) {
 void Tables::mark_dirty(Stream& stream) {
   Session& session = session_of(stream);
   want_service(session);
+  link_dirty(session, stream);
+}
+
+void Tables::mark_dirty_late(Stream& stream, std::uint64_t now_ns) {
+  Session& session = session_of(stream);
+  session_deadlines.set(sessions.index_of(session), now_ns + late_ns);
+  link_dirty(session, stream);
+}
+
+void Tables::link_dirty(Session& session, Stream& stream) {
   if (stream.dirty) return;
   stream.dirty = true;
   stream.next_dirty = session.first_dirty;

@@ -63,6 +63,9 @@ struct Tables {
   void remove_subscription(Subscription& subscription);
   // Its watermarks, or its refusal, are told at the end of this turn.
   void mark_dirty(Stream& stream);
+  // Nobody waits for them: they are told with the next ACK, or so much later.
+  static constexpr std::uint64_t late_ns = 100 * base::ms_ns;
+  void mark_dirty_late(Stream& stream, std::uint64_t now_ns);
   void mark_error(Stream& stream);
   // It waits for credit of the shard, or to tell its end.
   void mark_wanting(Subscription& subscription);
@@ -116,6 +119,7 @@ struct Tables {
     return session.charged_credit == session.granted_credit;
   }
   std::uint32_t& bucket_of(const base::Endpoint& peer, const Nonce& nonce);
+  void link_dirty(Session& session, Stream& stream);
   void unlink_marks(Stream& stream);
   void unlink_wanting(Subscription& subscription);
 

@@ -68,11 +68,11 @@ public final class AeronLoad {
         return new NullDriver(options.consumes);
       case "aeron-ipc":
       case IPC_ACROSS:
-        return new AeronDriver(options, "aeron:ipc", false);
+        return new AeronDriver(options, "aeron:ipc?", false);
       case "aeron-udp":
-        return new AeronDriver(options, "aeron:udp?endpoint=127.0.0.1:" + freePort(), false);
+        return new AeronDriver(options, "aeron:udp?endpoint=127.0.0.1:" + freePort() + "|", false);
       case "aeron-archive":
-        return new AeronDriver(options, "aeron:ipc", true);
+        return new AeronDriver(options, "aeron:ipc?", true);
       default:
         throw new IllegalArgumentException("no driver '" + options.driver + "'; there are null, "
             + "aeron-ipc, " + IPC_ACROSS + ", aeron-udp, aeron-archive");
@@ -223,6 +223,10 @@ final class NullDriver implements Driver {
  */
 final class AeronDriver implements Driver {
   private static final int FIRST_STREAM = 1001;
+  // Each end of a stream has three terms; those of a thousand have to fit into memory, too.
+  private static final int TERM_BYTES_MIN = 64 << 10;
+  private static final int TERM_BYTES_MAX = 16 << 20;
+  private static final int TERMS_BYTES = 128 << 20;
 
   private final Aeron aeron;
   private final AeronArchive archive; // null: nothing is recorded
@@ -236,11 +240,12 @@ final class AeronDriver implements Driver {
   private long acknowledged = 0;
   private Deliveries deliveries;
 
-  AeronDriver(final Options options, final String channel, final boolean isRecorded) {
+  AeronDriver(final Options options, final String address, final boolean isRecorded) {
     if (!isRecorded && !options.consumes) {
       throw new IllegalArgumentException(
           "nothing answers for what is published, so it cannot be measured alone");
     }
+    final String channel = address + "term-length=" + termBytes(options.partitions);
     // Two threads that spin and the media driver are one too many for two processors.
     yields = !options.driver.equals("aeron-ipc");
     aeron = Aeron.connect(new Aeron.Context().aeronDirectoryName(options.address));
@@ -263,6 +268,11 @@ final class AeronDriver implements Driver {
     }
     for (final ExclusivePublication one : publications) waitUntil(one::isConnected);
     for (final Subscription one : subscriptions) waitUntil(one::isConnected);
+  }
+
+  private static int termBytes(final int streams) {
+    final int share = Integer.highestOneBit(TERMS_BYTES / streams);
+    return Math.max(TERM_BYTES_MIN, Math.min(share, TERM_BYTES_MAX));
   }
 
   private AeronArchive connectArchive() {

@@ -186,6 +186,30 @@ TEST(CoreSleep, a_core_may_sleep_until_its_next_deadline_and_not_while_bytes_gat
   EXPECT_LE(node.at().core.sleep_ns_max(), node.at().journal->options().gather_ns);
 }
 
+TEST(CoreSleep, what_a_timer_asks_of_a_shard_is_not_slept_on) {
+  TestNode node;
+  node.make_topic();
+  PeerGuests guests(node);
+  Peer& peer = guests.add(100);
+  ASSERT_TRUE(guests.connect());
+  peer.subscribe(native::StartAt::earliest);
+  ASSERT_TRUE(guests.run_until([&] { return peer.subscribed.size() == 1; }));
+  for (int i = 0; i < 10; ++i) guests.step();
+  peer.publish(testing::make_batch(100, 0, 1, 10), 1);
+  ASSERT_TRUE(guests.run_until([&] { return peer.idle(); }));
+  ASSERT_EQ(peer.received[native::PacketType::push], 1U);  // and never acknowledged
+  const auto sends_push = [&] {
+    const auto sent = node.port().take_sent();
+    return sent && sent->bytes.size() > net::udp_headers_bytes + native::push_overhead_bytes;
+  };
+  bool asked = false;
+  for (int i = 0; i < 1000 && !sends_push(); ++i) {
+    asked = node.at().core.sleep_ns_max() == 0;
+    node.turn();
+  }
+  EXPECT_TRUE(asked);
+}
+
 TEST(CoreSleep, sleeping_ends_when_the_time_is_over) {
   TestNode node;
   node.turn();

@@ -31,6 +31,32 @@ TEST(NativeSessions, a_batch_is_acknowledged_in_memory_then_durable) {
   EXPECT_EQ(peer.watermarks[peer.opened[0].stream].replicated, 5U);
 }
 
+TEST(NativeSessions, what_became_durable_has_a_packet_of_its_own_only_where_somebody_waits_for_it) {
+  for (const std::uint16_t flags : {std::uint16_t{0}, native::data_durable}) {
+    World world;
+    Peer& peer = world.add_peer();
+    ASSERT_TRUE(world.connect(peer));
+    peer.publish(make_batch(100, 0, 5, 10), 5, flags);
+    ASSERT_TRUE(world.run_until([&] { return world.memory(peer) == 5; }));
+    world.shard.make_durable();
+    world.run(10);
+    EXPECT_EQ(world.durable(peer), flags == 0 ? 0U : 5U);
+    peer.publish(make_batch(100, 5, 1, 10), 1, flags);
+    ASSERT_TRUE(world.run_until([&] { return world.memory(peer) == 6; }));
+    EXPECT_EQ(world.durable(peer), 5U);
+    world.shard.make_durable();
+    std::uint64_t turns = 0;
+    std::vector<Outgoing> told;
+    for (; told.empty() && turns < 1000; ++turns)
+      told = world.node.turn(world.now_ns += base::ms_ns);
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_LE(turns, flags == 0 ? native::Tables::late_ns / base::ms_ns + 1 : 1);
+    EXPECT_EQ(turns > 1, flags == 0);
+    peer.on_packet(told[0].bytes, world.now_ns);
+    EXPECT_EQ(world.durable(peer), 6U);
+  }
+}
+
 TEST(NativeSessions, a_subscriber_is_pushed_an_append_at_once) {
   World world;
   Peer& peer = world.add_peer();
