@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -31,7 +32,7 @@ def parse():
     parser.add_argument("--growth", action="store_true",
                         help="what more partitions, subscribers, connections and backlog cost")
     parser.add_argument("--peers", help=f"of {', '.join(registry.names())} [all]")
-    parser.add_argument("--workloads", help="only those whose name has this in it")
+    parser.add_argument("--workloads", help="only those in whose name this regular expression is found")
     parser.add_argument("--rounds", type=int, help="instead of the plan's")
     parser.add_argument("--seconds", type=float, help="of each round, instead of the plan's")
     parser.add_argument("--out", default="build/compare", help="a folder [build/compare]")
@@ -67,9 +68,12 @@ def chosen_plan(asked):
                                measured_s=asked.seconds or plan.measured_s)
     if not asked.workloads:
         return plan
-    kept = tuple(one for one in plan.workloads if asked.workloads in one.name)
+    try:
+        kept = tuple(one for one in plan.workloads if re.search(asked.workloads, one.name))
+    except re.error as error:
+        sys.exit(f"--workloads {asked.workloads}: {error}")
     if not kept:
-        sys.exit(f"no workload has '{asked.workloads}' in its name; there are: " +
+        sys.exit(f"--workloads {asked.workloads} finds none of: " +
                  "; ".join(one.name for one in plan.workloads))
     return dataclasses.replace(plan, workloads=kept)
 

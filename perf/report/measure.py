@@ -142,7 +142,8 @@ class Started:
         self.endings = 0  # of its own accord, or the kernel's
         try:
             self.wake()
-            self.running.settle()
+            if not self.setup.spins:
+                self.running.settle()
             self.rest()
         except BaseException:
             self.stop()
@@ -164,6 +165,8 @@ class Started:
         if self.setup.restarts:
             self.stop()
         elif self.setup.spins and self.running is not None:
+            # What a load leaves to be done others do while it is not their turn.
+            self.running.settle()
             self.running.pause()
 
     def stop(self):

@@ -352,7 +352,9 @@ final class AeronDriver implements Driver {
   public void close() {
     for (int i = 0; i < recordings.length; ++i) {
       final long recording = RecordingPos.getRecordingId(aeron.countersReader(), recordings[i]);
+      final int counter = recordings[i];
       archive.stopRecording(publications[i]);
+      waitUntil(() -> !RecordingPos.isActive(aeron.countersReader(), counter, recording));
       archive.purgeRecording(recording);
     }
     if (archive != null) archive.close();
