@@ -117,6 +117,9 @@ class Journal final : public DiskHandler {
     return urgent_ || closed_urgent_ || (write_in_flight() && in_flight_urgent_);
   }
 
+  // More has gathered than one write takes: the device sets the pace.
+  bool is_behind() const { return end_ - durable_ > options_.frame_bytes_max; }
+
   base::Position append_position() const { return end_; }
   base::Position durable_position() const { return durable_; }
   // After a failed write nothing is acknowledged any more. The text says what failed.

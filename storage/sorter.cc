@@ -24,6 +24,7 @@ base::Result<bool> Sorter::step(std::uint64_t now_ns) {
     space_at_ns_ = now_ns + space_interval_ns;
     if (auto looked = look_at_space(); !looked) return looked.error();
   }
+  listen(now_ns);
   if (now_ns < retry_at_ns_) return false;
   if (pace_.rests(now_ns, rest_times())) return false;
   auto worked = work();
@@ -38,10 +39,19 @@ base::Result<bool> Sorter::step(std::uint64_t now_ns) {
   return worked;
 }
 
+void Sorter::listen(std::uint64_t now_ns) {
+  const base::Position durable = link_.durable.get();
+  if (durable != heard_ || heard_at_ns_ == 0) {
+    heard_ = durable;
+    heard_at_ns_ = now_ns;
+  }
+  is_quiet_ = now_ns - heard_at_ns_ >= options_.quiet_ns;
+}
+
 // The emptier the journal is the longer, so that the device is the appends' as long as they leave
 // it time. The fuller half is sorted without a rest.
 std::uint64_t Sorter::rest_times() const {
-  if (!options_.is_paced) return 0;
+  if (!options_.is_paced || is_quiet_) return 0;
   const JournalOptions& journal = journal_.options();
   const std::uint64_t eighths =
       (link_.durable.get() - link_.sorted_to.get()) * 8 / (journal.file_bytes * journal.files_max);
@@ -91,8 +101,11 @@ base::Result<bool> Sorter::work() {
   return false;
 }
 
+// What comes after a quiet time finds the journal as empty as can be.
 bool Sorter::wants_pass() const {
-  return may_write_ && link_.durable.get() - link_.sorted_to.get() >= options_.start_bytes;
+  const std::uint64_t unsorted = link_.durable.get() - link_.sorted_to.get();
+  return may_write_ &&
+         (unsorted >= options_.start_bytes || (is_quiet_ && unsorted >= options_.pass_bytes));
 }
 
 // --- a pass ---

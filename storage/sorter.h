@@ -34,6 +34,7 @@ namespace millrace::storage {
 struct SorterOptions {
   std::uint64_t pass_bytes = 64ULL << 20;    // of journal, in memory at once; a power of two
   std::uint64_t start_bytes = 512ULL << 20;  // of journal that is durable and not sorted
+  std::uint64_t quiet_ns = 250'000'000;      // without an append: whole passes begin before that
   std::uint32_t producers_max = 65536;       // remembered; those silent longest give way
   // Kept free on the device: below it nothing is appended. 0: a twentieth of it, two passes at
   // least, 1 GiB at most.
@@ -92,6 +93,7 @@ class Sorter final : private RecoveryVisitor {
   void on_progress(std::uint64_t /*done*/, std::uint64_t /*total*/) override {}
 
   base::Result<bool> work();
+  void listen(std::uint64_t now_ns);
   std::uint64_t rest_times() const;
   base::Result<void> look_at_space();
   bool wants_pass() const;
@@ -117,6 +119,9 @@ class Sorter final : private RecoveryVisitor {
   State state_ = State::idle;
   std::uint64_t retry_at_ns_ = 0;
   Pace pace_;
+  base::Position heard_ = 0;  // was durable
+  std::uint64_t heard_at_ns_ = 0;
+  bool is_quiet_ = false;
   std::uint64_t space_at_ns_ = 0;
   bool may_write_ = true;  // half of the reserve is not the sorter's either
   // By the producers of the store's checkpoint, which is all else that is known between passes.

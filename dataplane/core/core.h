@@ -59,7 +59,7 @@ class Core {
   // Called when turns find nothing: how long may this core sleep in its Uring, in ns; 0 is not at
   // all.
   std::uint64_t sleep_ns_max() const;
-  // A write is out and somebody waits for it (or for the room it will make).
+  // A write is out and somebody waits for it (or for the room it will make), or it sets the pace.
   bool writes_awaited() const;
   // Lets whatever else is ready to run on this CPU do so, without sleeping.
   void give_way() {

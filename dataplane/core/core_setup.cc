@@ -61,7 +61,8 @@ void Core::add_shard(base::ShardId id, std::unique_ptr<storage::Log> log,
 bool Core::writes_awaited() const {
   return std::any_of(shards_.begin(), shards_.end(), [this](const ShardState& state) {
     const storage::Journal& journal = state.log->journal();
-    return journal.write_in_flight() && (commands_blocked_ || journal.awaited());
+    return journal.write_in_flight() &&
+           (commands_blocked_ || journal.awaited() || journal.is_behind());
   });
 }
 

@@ -600,6 +600,25 @@ TEST(Sorter, segments_that_a_gap_makes_more_of_are_reckoned_with) {
   EXPECT_EQ(at.log->store().files().size(), 1U);
 }
 
+TEST(Sorter, a_quiet_time_empties_the_journal_pass_by_pass) {
+  LogOptions options = sorting_log_options();
+  options.sorter.start_bytes = 12 * base::mib;
+  options.sorter.is_paced = true;
+  LogFixture at(options);
+  at.fill(1, 200'000, 10 * base::mib);
+  at.sort();
+  EXPECT_TRUE(segment_names(at).empty());
+  at.now_ns += options.sorter.quiet_ns;
+  at.append_durably(1, 200'000);  // it is not quiet yet
+  at.sort();
+  EXPECT_TRUE(segment_names(at).empty());
+  at.now_ns += options.sorter.quiet_ns;
+  at.sort();  // without a rest, though only a third is full
+  EXPECT_EQ(segment_names(at).size(), 2U);
+  EXPECT_LT(at.log->journal().used_bytes(), small_file_bytes);
+  at.expect_readable(1);
+}
+
 TEST(Sorter, leaves_the_device_time_the_more_the_emptier_the_journal_is) {
   const auto looks_that_worked = [](bool is_paced, std::uint64_t bytes) {
     LogOptions options = sorting_log_options();

@@ -5,6 +5,7 @@
 
 #include "dataplane/core/core.h"
 #include "tests/dataplane/core/guests.h"
+#include "tests/support/faulty_disk.h"
 
 namespace millrace::core {
 namespace {
@@ -184,6 +185,33 @@ TEST(CoreSleep, a_core_may_sleep_until_its_next_deadline_and_not_while_bytes_gat
   }
   ASSERT_NE(node.at().journal->append_position(), node.at().journal->durable_position());
   EXPECT_LE(node.at().core.sleep_ns_max(), node.at().journal->options().gather_ns);
+}
+
+TEST(CoreSleep, gives_way_to_a_write_that_sets_the_pace_and_to_none_that_nobody_waits_for) {
+  TestNodeOptions options;
+  testing::FaultyDisk* disk = nullptr;
+  options.make_disk = [&](std::uint16_t) {
+    auto made = std::make_unique<testing::FaultyDisk>(1, storage::Durability::flush);
+    disk = made.get();
+    return made;
+  };
+  TestNode node(options);
+  node.make_topic();
+  disk->hold(true);
+  const auto append = [&] {
+    const auto batch = testing::make_batch(base::no_producer_id, -1, 1, 900'000);
+    node.at().log->append_batch(node.at().log->create_partition(base::PartitionId{0}), batch,
+                                false);
+    node.turns(10);
+  };
+  append();
+  ASSERT_TRUE(node.at().journal->write_in_flight());
+  EXPECT_FALSE(node.at().core.writes_awaited());
+  for (int i = 0; i < 5; ++i) append();
+  EXPECT_TRUE(node.at().core.writes_awaited());
+  disk->hold(false);
+  node.turns(20);
+  EXPECT_FALSE(node.at().core.writes_awaited());
 }
 
 TEST(CoreSleep, what_a_timer_asks_of_a_shard_is_not_slept_on) {
