@@ -44,7 +44,7 @@ class Load final : public Events {
   void acknowledged(std::uint64_t number) override;
   void delivered(std::uint32_t source, std::span<const std::byte> payload) override;
 
-  Result<void> fill();
+  Result<void> send_ahead();
   Result<void> send_and_take();
   Result<void> drain();
   Result<void> read_back();
@@ -75,8 +75,10 @@ class Load final : public Events {
   std::vector<DeliveryCheck> checks_;  // one for each copy
   std::uint64_t delivered_ = 0;        // copies
   LoadResult result_;
-  bool is_filling_ = false;
-  std::uint64_t backlog_ = 0;  // that was written
+  // Sent before the time begins: a backlog, or one over each connection to each partition. What
+  // the first one brings with it (files, state of a producer) takes some systems seconds.
+  std::uint64_t ahead_ = 0;
+  bool is_ahead_ = false;  // that is going on
   std::uint64_t start_ns_ = 0;
   std::uint64_t from_ns_ = 0;  // the measured time
   std::uint64_t to_ns_ = 0;
@@ -88,7 +90,7 @@ class Load final : public Events {
 };
 
 Result<LoadResult> Load::run() {
-  if (auto filled = fill(); !filled) return filled.error();
+  if (auto sent = send_ahead(); !sent) return sent.error();
   start_ns_ = clock_.monotonic_ns();
   from_ns_ = start_ns_ + workload_.warm_up_ns;
   to_ns_ = from_ns_ + workload_.measured_ns;
@@ -111,17 +113,20 @@ Result<LoadResult> Load::run() {
   return std::move(result_);
 }
 
-Result<void> Load::fill() {
-  if (workload_.backlog == 0) return {};
+Result<void> Load::send_ahead() {
+  const bool has_backlog = workload_.backlog != 0;
+  ahead_ = has_backlog ? workload_.backlog : std::max(workload_.partitions, workload_.connections);
   start_ns_ = clock_.monotonic_ns();
-  const std::uint64_t give_up_ns = start_ns_ + options_.fill_ns;
-  is_filling_ = true;
-  while (sent_ < workload_.backlog && clock_.monotonic_ns() < give_up_ns) {
+  const std::uint64_t give_up_ns = start_ns_ + (has_backlog ? options_.fill_ns : options_.drain_ns);
+  is_ahead_ = true;
+  while (sent_ < ahead_ && clock_.monotonic_ns() < give_up_ns) {
     if (auto turned = turn(true); !turned) return turned;
   }
   if (auto drained = drain(); !drained) return drained;
-  is_filling_ = false;
-  backlog_ = result_.backlog = sent_;
+  is_ahead_ = false;
+  ahead_ = sent_;
+  if (!has_backlog) return {};
+  result_.backlog = sent_;
   result_.filled_ns = clock_.monotonic_ns() - start_ns_;
   return {};
 }
@@ -185,14 +190,14 @@ void Load::offer_some() {
 
 std::uint64_t Load::in_flight_max() const {
   std::uint64_t wanted = options_.in_flight_max;
-  if (workload_.rate == 0) wanted = workload_.window;
-  if (is_filling_) wanted = backlog_window;
+  if (workload_.rate == 0 || is_ahead_) wanted = workload_.window;
+  if (is_ahead_ && workload_.backlog != 0) wanted = backlog_window;
   return std::min(wanted, options_.in_flight_max);
 }
 
 std::uint64_t Load::next_due_ns(std::uint64_t now) const {
-  if (is_filling_) return sent_ < workload_.backlog ? 0 : never_ns;
-  const std::uint64_t due = workload_.rate == 0 ? now : due_at_ns(sent_ - backlog_);
+  if (is_ahead_) return sent_ < ahead_ ? 0 : never_ns;
+  const std::uint64_t due = workload_.rate == 0 ? now : due_at_ns(sent_ - ahead_);
   return due < to_ns_ ? due : never_ns;
 }
 
@@ -240,12 +245,10 @@ bool Load::tell_progress() {
   if (now - told_ns_ < progress_every_ns) return true;
   told_ns_ = now;
   const auto passed = static_cast<double>(now - start_ns_);
-  const double share = is_filling_
-                           ? static_cast<double>(sent_) / static_cast<double>(workload_.backlog)
-                           : passed / static_cast<double>(to_ns_ - start_ns_);
-  return options_.on_progress({.is_warming_up = is_filling_ || now < from_ns_,
-                               .share = std::min(1.0, share),
-                               .sent = sent_});
+  const double share = is_ahead_ ? static_cast<double>(sent_) / static_cast<double>(ahead_)
+                                 : passed / static_cast<double>(to_ns_ - start_ns_);
+  return options_.on_progress(
+      {.is_warming_up = is_ahead_ || now < from_ns_, .share = std::min(1.0, share), .sent = sent_});
 }
 
 }  // namespace

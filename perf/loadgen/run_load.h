@@ -5,7 +5,8 @@
 // Each message has a time at which it is due: with a rate by the rate alone, else when the window
 // let it go. Every latency is counted from then, so a system that stalls is charged for all that
 // should have been sent meanwhile. A backlog is written before, as fast as it goes, and taken out
-// after, for at most the drain's time. What is due within the warm-up is sent and not counted; what
+// after, for at most the drain's time. Without one each partition and each connection has had its
+// first message before the warm-up begins. What is due within that is sent and not counted; what
 // is still on its way after the measured time is waited for, counted as latency and not as rate.
 #pragma once
 
@@ -54,7 +55,7 @@ struct Progress {
 
 struct LoadOptions {
   std::uint64_t fill_ns = 600'000'000'000;  // after which a backlog is as large as it is
-  std::uint64_t drain_ns = 30'000'000'000;  // how long what is on its way is waited for
+  std::uint64_t drain_ns = 30'000'000'000;  // how long what is on its way is waited for, each time
   // Not yet acknowledged and, if they are consumed, delivered.
   std::uint64_t in_flight_max = 1U << 20;
   // Of a backlog: who takes it out, once nobody publishes any more.

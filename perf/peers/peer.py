@@ -173,6 +173,7 @@ class Peer:
     name = ""
     setups = ()
     wake_s = 0.0  # from its standing still until it can be asked again
+    warm_up_s = 0.0  # of load after a start, before anything counts: it is compiled as it runs
 
     def install(self):
         """Puts the programs there; quick when they are."""

@@ -60,7 +60,7 @@ def paced(payload_bytes, rate, partitions=1):
     return Workload(f"{payload_bytes} B at {rate:,}/s{suffix}", payload_bytes, partitions, rate)
 
 
-QUICK = Plan((closed(100), closed(1024), paced(100, 5_000)), 3, 0.3, 1.0, 3)
+QUICK = Plan((closed(100), closed(1024), paced(100, 5_000)), 3, 0.5, 1.0, 3)
 
 FULL = Plan(
     tuple(closed(size, partitions) for size in (32, 100, 288, 1024, 1344)

@@ -21,6 +21,7 @@ BUILD = os.environ.get("MILLRACE_BUILD", os.path.join(ROOT, "build"))
 LOADGEN = os.path.join(BUILD, "perf", "loadgen", "millrace-loadgen")
 # Of one run of the generator, beyond what it measures: its drain, and making what it needs.
 EXTRA_WAIT_S = 90
+WARM_UP_DRAIN_S = 5
 FLOORS = ("ring", "memif", "udp", "disk")
 # A rate so many times what a load bore as fast as it goes is not tried; with a window in flight it
 # may bear less than a rate.
@@ -157,9 +158,19 @@ class Started:
         if self.running is None:
             directory = tempfile.mkdtemp(dir=self.directory)
             self.running = self.peer.start(directory, self.setup)
+            self.warm_up()
         else:
             self.running.resume()
         time.sleep(self.peer.wake_s)
+
+    def warm_up(self):
+        if self.peer.warm_up_s:
+            plan = matrix.Plan((), 1, 0, self.peer.warm_up_s, WARM_UP_DRAIN_S)
+            self.generate(self.setup.loads[0], matrix.closed(100), plan)
+
+    def generate(self, load, workload, plan):
+        return generate(load, self.running.address, {**load.settings, **self.running.settings},
+                        workload, plan)
 
     def rest(self):
         if self.setup.restarts:
@@ -185,8 +196,7 @@ class Started:
                 # Looking costs time, which would show in latencies.
                 if workload.axis:
                     beside.enter_context(memory)
-                one = generate(load, self.running.address,
-                               {**load.settings, **self.running.settings}, workload, plan)
+                one = self.generate(load, workload, plan)
             after = self.running.usage()
         finally:
             self.rest()

@@ -264,6 +264,46 @@ def who_has_ended_is_started_again_and_the_page_says_so(directory):
 
 
 @case
+def who_is_compiled_as_it_runs_has_run_before_it_counts(directory):
+    log = os.path.join(directory, "log")
+    peer = Peer()
+    peer.name = "kafka"
+    peer.start = lambda *_: SomeRunning()
+    peer.warm_up_s = 7.5
+    load = Load("log", "null", program=("sh", "-c", f'echo "$@" >> {log}; echo "{{}}"', "sh"))
+    one = measure.Started(peer, Setup("flushed", "device", (load,)), directory, 0)
+
+    def runs():
+        with open(log) as file:
+            return file.read().splitlines()
+    assert len(runs()) == 1 and "--warm-up 0 --seconds 7.5" in runs()[0], runs()
+    one.wake()
+    assert len(runs()) == 1
+    one.running.is_over = True
+    one.wake()
+    assert len(runs()) == 2
+
+
+@case
+def who_spins_ends_what_a_load_left_before_it_stands_still(directory):
+    class Writer(SomeRunning):
+        has_settled_awake = False
+
+        def settle(self):
+            self.has_settled_awake = not self.is_paused
+
+    peer = Peer()
+    peer.name = "millrace"
+    peer.start = lambda *_: Writer()
+    one = measure.Started(peer, Setup("udp", "device", (), spins=True), directory, 0)
+    assert one.running.has_settled_awake and one.running.is_paused
+    one.running.has_settled_awake = False
+    one.wake()
+    one.rest()
+    assert one.running.has_settled_awake and one.running.is_paused
+
+
+@case
 def who_is_not_ready_when_a_run_is_ended_is_stopped(directory):
     def interrupted():
         raise KeyboardInterrupt

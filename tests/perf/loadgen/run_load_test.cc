@@ -25,7 +25,8 @@ class FakeSystem : public Driver {
       return false;
     }
     if (number == lost_number) return true;
-    under_way_.push_back({clock_.monotonic_ns() + takes_ns, number, *read_stamp(payload)});
+    const std::uint64_t takes = number < slow_count ? slow_ns : takes_ns;
+    under_way_.push_back({clock_.monotonic_ns() + takes, number, *read_stamp(payload)});
     return true;
   }
   base::Result<void> poll(Events& events) override {
@@ -52,6 +53,8 @@ class FakeSystem : public Driver {
   bool is_queue() const override { return copies == 0; }
 
   std::uint64_t takes_ns = 100 * us_ns;
+  std::uint64_t slow_count = 0;  // of the first, which take so long
+  std::uint64_t slow_ns = 600 * ms_ns;
   std::uint64_t stalls_from_ns = 0;
   std::uint64_t stalls_until_ns = 0;
   std::uint64_t lost_number = ~0ULL;
@@ -100,6 +103,24 @@ TEST_F(RunLoad, at_a_rate_as_many_are_sent_as_are_due_and_the_warm_up_is_not_cou
   EXPECT_GE(result.acknowledged_ns.min(), 100 * us_ns);
   EXPECT_LE(result.acknowledged_ns.max(), 130 * us_ns);
   EXPECT_EQ(result.lost + result.duplicated + result.reordered + result.unacknowledged, 0U);
+}
+
+TEST_F(RunLoad, what_first_messages_take_is_waited_for_and_not_counted) {
+  const auto run_over = [&](std::uint32_t partitions, std::uint32_t connections) {
+    workload.partitions = partitions;
+    workload.connections = connections;
+    return run_load(workload, system, clock, {.drain_ns = 1000 * ms_ns}).value();
+  };
+  system.slow_count = 40;
+  for (const LoadResult& result : {run_over(40, 3), run_over(3, 40)}) {
+    EXPECT_NEAR(static_cast<double>(result.delivered_ns.count()), 10'000, 2);
+    EXPECT_LE(result.delivered_ns.max(), 130 * us_ns);
+    EXPECT_EQ(result.lost + result.unacknowledged, 0U);
+  }
+  system.slow_ns = 1500 * ms_ns;  // longer than anything is waited for
+  const LoadResult result = run_over(40, 40);
+  EXPECT_EQ(result.due, 10'000U);
+  EXPECT_GT(result.delivered_ns.max(), 100 * ms_ns);
 }
 
 TEST_F(RunLoad, a_stall_is_charged_to_all_that_were_due_meanwhile) {
