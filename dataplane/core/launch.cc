@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "dataplane/core/core_thread.h"
 #include "dataplane/link/region_file.h"
 #include "dataplane/port/port_spec.h"
+#include "dataplane/port/preflight.h"
 #include "storage/identity.h"
 
 namespace millrace::core {
@@ -32,6 +34,19 @@ constexpr auto housekeeping_interval = std::chrono::milliseconds(5);
 base::Counter stop_requested;
 
 void on_stop_signal(int) { stop_requested.set(1); }
+
+// Programs and libraries are read in; what is mapped later stays from when it is first touched.
+// Else a host short of memory takes back what lay still, and a polling core waits for each page.
+base::Result<void> lock_memory() {
+  if (auto allowed = port::check_memlock(port::HostView(), port::all_memory, "a dedicated core");
+      !allowed) {
+    return allowed;
+  }
+  if (mlockall(MCL_CURRENT) != 0 || mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+    return Error(ErrorCode::unavailable, "mlockall: {}", std::strerror(errno));
+  }
+  return {};
+}
 
 // Everything this data plane writes starts at zero; the rings keep their indices.
 void reset_region(link::Region& region) {
@@ -275,6 +290,12 @@ int fail(link::Region* region, std::string_view message) {
 }  // namespace
 
 int run_node(const NodeOptions& options) {
+  if (options.profile == Profile::dedicated) {
+    if (auto locked = lock_memory(); !locked) {
+      fmt::print(stderr, "millraced: goes on with memory that may be paged out: {}\n",
+                 locked.error().message());
+    }
+  }
   auto file = link::RegionFile::open_or_create(options.link_path);
   if (!file) return fail(nullptr, file.error().message());
   link::Region& region = file->region();

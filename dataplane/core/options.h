@@ -11,7 +11,7 @@ namespace millrace::core {
 
 enum class Profile : std::uint8_t {
   laptop,     // sleeps when idle, ordinary pages, small buffers
-  dedicated,  // never sleeps, huge pages, memory touched before start
+  dedicated,  // never sleeps, huge pages, memory touched before start and locked
 };
 
 struct NodeOptions {

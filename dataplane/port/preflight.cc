@@ -63,18 +63,6 @@ Result<void> check_capability(const HostView& host, int capability, std::string_
                purpose, name);
 }
 
-Result<void> check_memlock(const HostView& host, std::uint64_t bytes, std::string_view purpose) {
-  if (has_capability(host, cap_ipc_lock)) return {};
-  const auto limits = host.read("/proc/self/limits");
-  if (!limits) return {};
-  const std::string soft = field_after(*limits, "Max locked memory");
-  if (soft.starts_with("unlimited") || parse_unsigned(soft) >= bytes) return {};
-  return Error(ErrorCode::permission,
-               "{} pins {} MiB, but RLIMIT_MEMLOCK is {} KiB; set 'ulimit -l unlimited', "
-               "LimitMEMLOCK=infinity in the unit, or give CAP_IPC_LOCK",
-               purpose, bytes / base::mib, parse_unsigned(soft) / base::kib);
-}
-
 Result<void> check_driver(const HostView& host, DeviceKind kind) {
   if (kind == DeviceKind::pci) return {};  // which one the card needs, DPDK finds
   const std::string name(driver_name(kind));
@@ -221,6 +209,21 @@ Result<void> check_huge_pages(const HostView& host, std::uint64_t bytes_needed) 
                "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages' (as root), or run without",
                bytes_needed / base::mib, bytes_free / base::mib,
                (bytes_needed + 2 * base::mib - 1) / (2 * base::mib));
+}
+
+Result<void> check_memlock(const HostView& host, std::uint64_t bytes, std::string_view purpose) {
+  if (has_capability(host, cap_ipc_lock)) return {};
+  const auto limits = host.read("/proc/self/limits");
+  if (!limits) return {};
+  const std::string soft = field_after(*limits, "Max locked memory");
+  if (soft.starts_with("unlimited")) return {};
+  if (bytes != all_memory && parse_unsigned(soft) >= bytes) return {};
+  const std::string pinned =
+      bytes == all_memory ? "all its memory" : fmt::format("{} MiB", bytes / base::mib);
+  return Error(ErrorCode::permission,
+               "{} pins {}, but RLIMIT_MEMLOCK is {} KiB; set 'ulimit -l unlimited', "
+               "LimitMEMLOCK=infinity in the unit, or give CAP_IPC_LOCK",
+               purpose, pinned, parse_unsigned(soft) / base::kib);
 }
 
 Result<void> check_port(const HostView& host, const PortSpec& spec, std::uint64_t locked_bytes) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "dataplane/base/result.h"
 #include "dataplane/port/port_spec.h"
@@ -34,6 +35,11 @@ std::uint64_t free_huge_bytes(const HostView& host);
 
 // Enough of them for bytes_needed.
 base::Result<void> check_huge_pages(const HostView& host, std::uint64_t bytes_needed);
+
+// Whether this process may lock so much memory; the error says for what and how to allow it.
+inline constexpr std::uint64_t all_memory = ~0ULL;
+base::Result<void> check_memlock(const HostView& host, std::uint64_t bytes,
+                                 std::string_view purpose);
 
 // What this port's device needs: its driver, and the kind's own things. locked_bytes: the memory
 // that vfio or an AF_XDP socket pins.

@@ -20,6 +20,7 @@ READY_WAIT_S = 120
 STOP_WAIT_S = 20
 SETTLE_WAIT_S = 60
 SETTLED_BYTES = 1 << 20  # written in half a second
+READ_BYTES = 1 << 20
 # Where what is not a package of Debian is kept between runs.
 CACHE = os.environ.get("MILLRACE_PEERS", os.path.expanduser("~/.cache/millrace/peers"))
 
@@ -126,8 +127,24 @@ class Running:
             send(pid, signal.SIGSTOP)
 
     def resume(self):
+        """With its programs in memory: a host may take back what lies still for a while."""
+        for path in self.programs():
+            with contextlib.suppress(OSError), open(path, "rb") as program:
+                while program.read(READ_BYTES):
+                    pass
         for pid in self.pids():
             send(pid, signal.SIGCONT)
+
+    def programs(self):
+        """The files it has mapped, besides its own data."""
+        own = os.path.dirname(os.path.realpath(self.log))
+        found = set()
+        for pid in self.pids():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                    open(f"/proc/{pid}/maps") as maps:
+                found.update(line.split(maxsplit=5)[5].rstrip() for line in maps if "/" in line)
+        return sorted(path for path in found
+                      if os.path.isfile(path) and not path.startswith((own + "/", "/dev/")))
 
     def stop(self):
         pids = self.pids()

@@ -333,6 +333,37 @@ def who_is_not_ready_when_a_run_is_ended_is_stopped(directory):
 
 
 @case
+def who_stood_still_goes_on_with_its_programs_in_memory(directory):
+    program = ("import mmap, time; file = open('data', 'w+b'); file.truncate(4096); "
+               "kept = mmap.mmap(file.fileno(), 4096); print(flush=True); time.sleep(1000)")
+    process, log = peers.spawn([sys.executable, "-c", program], directory)
+    running = peers.Running(process, "", log)
+    try:
+        peers.when_ready(running, lambda: os.path.getsize(log) != 0)
+        with open(f"/proc/{process.pid}/maps") as maps:
+            assert os.path.join(directory, "data") in maps.read()
+        assert any("/libc" in path for path in running.programs()), running.programs()
+        assert not any(path.startswith(directory) for path in running.programs())
+
+        def read_of_files():
+            with open("/proc/self/io") as counts:
+                return int(counts.readline().split()[1])
+        running.pause()
+        before = read_of_files()
+        running.resume()
+        programs_bytes = sum(map(os.path.getsize, running.programs()))
+        assert read_of_files() - before >= programs_bytes > 1 << 20
+        assert node.eventually(lambda: state_of(process.pid) != "T")
+    finally:
+        running.stop()
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0]
+
+
+@case
 def a_run_that_is_ended_early_has_some_of_all(_):
     calls, results = turns(5, interrupted_at=7)
     assert len(calls) == 7 and {rate for _, rate in calls} == {0, 5_000, 50_000}, calls

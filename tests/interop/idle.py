@@ -62,5 +62,44 @@ def memory_stays_below_its_bound_under_load(directory):
         assert used_mib < MEMORY_MAX_MIB, used_mib
 
 
+def locked_kib(pid):
+    """Kilobytes of its programs and libraries in memory (its share), and how many are locked."""
+    resident = locked = 0
+    of_a_file = False
+    with open(f"/proc/{pid}/smaps") as smaps:
+        for line in smaps:
+            words = line.split()
+            if not words[0].endswith(":"):
+                of_a_file = words[-1].endswith((".so", "millraced")) or ".so." in words[-1]
+            elif of_a_file and words[0] == "Pss:":
+                resident += int(words[1])
+            elif of_a_file and words[0] == "Locked:":
+                locked += int(words[1])
+    return resident, locked
+
+
+@case
+def a_dedicated_node_locks_its_memory(directory):
+    with Node(directory, "--profile", "dedicated") as up:
+        up.ok("produce", "t", stdin="1\n")
+        resident, locked = locked_kib(up.pids()["millraced"])
+        with open(f"/proc/{up.pids()['millraced']}/status") as status:
+            fields = dict(line.split(":", 1) for line in status)
+        print(f"programs and libraries: {resident} KiB, locked {locked}; in all{fields['VmLck']}")
+        assert 0 < resident == locked, (resident, locked)
+        assert "paged out" not in up.log_text()
+
+
+@case
+def a_dedicated_node_that_may_not_lock_says_so_and_goes_on(directory):
+    without = ["prlimit", "--memlock=8388608", "setpriv", "--bounding-set=-ipc_lock"]
+    with Node(directory, "--profile", "dedicated", prefix=without) as up:
+        up.ok("produce", "t", stdin="1\n")
+        assert "1\n" in up.ok("consume", "t", "--from", "earliest", "--exit-at-end")
+        text = up.log_text()
+        assert "a dedicated core pins all its memory, but RLIMIT_MEMLOCK is 8192 KiB" in text, text
+        assert locked_kib(up.pids()["millraced"])[1] == 0
+
+
 if __name__ == "__main__":
     node.main()

@@ -137,6 +137,22 @@ TEST_F(PreflightTest, memory_that_may_not_be_locked_is_named_with_three_ways_out
   EXPECT_EQ(trouble(spec), "");
 }
 
+TEST_F(PreflightTest, all_memory_may_be_locked_without_a_limit_or_by_who_is_above_it) {
+  const auto trouble_with_all = [&] {
+    const auto checked = check_memlock(HostView(root_), all_memory, "it");
+    return checked ? "" : std::string(checked.error().message());
+  };
+  write("/proc/self/status", no_capabilities);
+  write("/proc/self/limits", "Max locked memory         1073741824 1073741824 bytes\n");
+  EXPECT_NE(trouble_with_all().find("it pins all its memory, but RLIMIT_MEMLOCK is 1048576 KiB"),
+            std::string::npos);
+  write("/proc/self/limits", "Max locked memory         unlimited  unlimited  bytes\n");
+  EXPECT_EQ(trouble_with_all(), "");
+  write("/proc/self/limits", "Max locked memory         65536      65536      bytes\n");
+  write("/proc/self/status", all_capabilities);
+  EXPECT_EQ(trouble_with_all(), "");
+}
+
 TEST_F(PreflightTest, a_tap_needs_the_tun_device_and_a_capability) {
   expect_trouble("tap:name=m0,ip=10.0.0.1", "/dev/net/tun is missing", "modprobe tun");
   write("/dev/net/tun", "");
