@@ -18,8 +18,10 @@ import time
 PR_SET_PDEATHSIG = 1
 READY_WAIT_S = 120
 STOP_WAIT_S = 20
-SETTLE_WAIT_S = 60
-SETTLED_BYTES = 1 << 20  # written in half a second
+LOOK_S = 0.5
+# Less is at rest: written, and used of a processor, in a second.
+REST_BYTES_PER_S = 2 << 20
+REST_CPU = 0.1
 READ_BYTES = 1 << 20
 # Where what is not a package of Debian is kept between runs.
 CACHE = os.environ.get("MILLRACE_PEERS", os.path.expanduser("~/.cache/millrace/peers"))
@@ -61,7 +63,7 @@ class Setup:
     loads: tuple
     note: str = ""  # the settings that matter, in the peer's words
     options: dict = dataclasses.field(default_factory=dict)  # for start()
-    # While nobody asks anything of it: so it stands still when it is not its turn.
+    # While nobody asks anything of it: so its use of a processor is no sign of work.
     spins: bool = False
     # It does not outlive standing still: it is stopped instead, and started for each turn.
     restarts: bool = False
@@ -112,15 +114,18 @@ class Running:
                 continue
         return used
 
-    def settle(self):
-        """Waits until it writes hardly any more of what a start brings with it."""
-        deadline = time.monotonic() + SETTLE_WAIT_S
-        written = self.usage()["written_bytes"]
+    def settle(self, seconds, spins):
+        """Waits that long for it to end what a start or a load has left it to do; whether it has.
+        Of one that spins, until it writes hardly any more."""
+        deadline = time.monotonic() + seconds
+        used = self.usage()
         while time.monotonic() < deadline:
-            time.sleep(0.5)
-            before, written = written, self.usage()["written_bytes"]
-            if written - before < SETTLED_BYTES:
-                return
+            time.sleep(LOOK_S)
+            before, used = used, self.usage()
+            if (used["written_bytes"] - before["written_bytes"] < REST_BYTES_PER_S * LOOK_S and
+                    (spins or used["cpu_s"] - before["cpu_s"] < REST_CPU * LOOK_S)):
+                return True
+        return False
 
     def pause(self):
         for pid in self.pids():
@@ -171,8 +176,8 @@ class Library:
     def usage(self):
         return {"cpu_s": 0.0, "resident_bytes": 0, "written_bytes": 0}
 
-    def settle(self):
-        pass
+    def settle(self, seconds, spins):
+        return True
 
     def pause(self):
         pass

@@ -131,7 +131,10 @@ class Memory(Beside):
 
 
 class Started:
-    """A peer's setup that runs and stands still until it is its turn."""
+    """A peer's setup that stands still (SIGSTOP) until it is its turn."""
+
+    START_REST_S = 60
+    TURN_REST_S = 10
 
     def __init__(self, peer, setup, directory, slowed):
         self.peer = peer
@@ -141,11 +144,10 @@ class Started:
         os.mkdir(self.directory)
         self.running = None
         self.endings = 0  # of its own accord, or the kernel's
+        self.restless = 0  # turns after which it went on working
         try:
             self.wake()
-            if not self.setup.spins:
-                self.running.settle()
-            self.rest()
+            self.rest(self.START_REST_S)
         except BaseException:
             self.stop()
             raise
@@ -172,13 +174,17 @@ class Started:
         return generate(load, self.running.address, {**load.settings, **self.running.settings},
                         workload, plan)
 
-    def rest(self):
-        if self.setup.restarts:
-            self.stop()
-        elif self.setup.spins and self.running is not None:
-            # What a load leaves to be done others do while it is not their turn.
-            self.running.settle()
-            self.running.pause()
+    def rest(self, seconds=TURN_REST_S):
+        """Ends its turn: it does what its load has left, and stands still. Who has no end of that
+        is stopped, and started for its next turn."""
+        if self.running is None:
+            return
+        if not self.setup.restarts:
+            if self.running.settle(seconds, self.setup.spins):
+                self.running.pause()
+                return
+            self.restless += 1
+        self.stop()
 
     def stop(self):
         if self.running is not None:
@@ -270,8 +276,9 @@ def measure(chosen, plan, directory, seed, slowed):
                              for one in started]
         take_turns(started, plan, random.Random(seed), results)
     finally:
-        results["endings"] = [{"peer": one.peer.name, "setup": one.setup.name, "times": one.endings}
-                              for one in started if one.endings]
+        for what in ("endings", "restless"):
+            results[what] = [{"peer": one.peer.name, "setup": one.setup.name, "times": times}
+                             for one in started if (times := getattr(one, what))]
         # Whoever is impatient by now shall still have what was measured.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)

@@ -170,6 +170,9 @@ def setup_lines(results):
               for one in results["absent"]]
     lines += [f"- {one['peer']} {one['setup']} ended {one['times']} times between turns, and was "
               "started again" for one in results.get("endings", [])]
+    lines += [f"- {one['peer']} {one['setup']} still worked at what a load had left it "
+              f"{one['times']} times, and was started anew for its next turn"
+              for one in results.get("restless", [])]
     foreign = read.foreign_drivers(results)
     if foreign:
         lines.append("- Through protocols that Millrace does not speak yet, so of their own systems "

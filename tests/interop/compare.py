@@ -218,7 +218,7 @@ class SomeRunning:
         return self.is_over
 
     def stop(self):
-        pass
+        self.is_over = True
 
     def pause(self):
         self.is_paused = True
@@ -226,20 +226,20 @@ class SomeRunning:
     def resume(self):
         self.is_paused = False
 
-    def settle(self):
-        pass
+    def settle(self, seconds, spins):
+        return True
 
     def usage(self):
         return {"cpu_s": 0, "written_bytes": 0, "resident_bytes": 0}
 
 
 @case
-def who_spins_stands_still_after_a_turn_that_failed(directory):
+def a_peer_stands_still_after_a_turn_that_failed(directory):
     peer = Peer()
     peer.name = "millrace"
     peer.start = lambda *_: SomeRunning()
     load = Load("log", "null", program=("echo", "no JSON"))
-    setup = Setup("flushed", "device", (load,), spins=True)
+    setup = Setup("flushed", "device", (load,))
     plan = matrix.Plan((matrix.closed(100),), 1, 0, 0, 0)
     one = measure.Started(peer, setup, directory, 0)
     failed = measure.turn_of(one, load, plan.workloads[0], plan)
@@ -285,17 +285,18 @@ def who_is_compiled_as_it_runs_has_run_before_it_counts(directory):
 
 
 @case
-def who_spins_ends_what_a_load_left_before_it_stands_still(directory):
+def a_peer_ends_what_a_load_left_before_it_stands_still(directory):
     class Writer(SomeRunning):
         has_settled_awake = False
 
-        def settle(self):
+        def settle(self, seconds, spins):
             self.has_settled_awake = not self.is_paused
+            return True
 
     peer = Peer()
     peer.name = "millrace"
     peer.start = lambda *_: Writer()
-    one = measure.Started(peer, Setup("udp", "device", (), spins=True), directory, 0)
+    one = measure.Started(peer, Setup("udp", "device", ()), directory, 0)
     assert one.running.has_settled_awake and one.running.is_paused
     one.running.has_settled_awake = False
     one.wake()
@@ -304,12 +305,56 @@ def who_spins_ends_what_a_load_left_before_it_stands_still(directory):
 
 
 @case
+def who_has_no_end_of_what_a_load_left_is_started_anew_and_the_page_says_so(directory):
+    class Restless(SomeRunning):
+        def settle(self, seconds, spins):
+            return seconds > measure.Started.TURN_REST_S
+
+    peer = Peer()
+    peer.name = "gearmand"
+    peer.start = lambda *_: Restless()
+    one = measure.Started(peer, Setup("recommended", "memory", ()), directory, 0)
+    first = one.running
+    one.wake()
+    one.rest()
+    assert first.is_over and one.running is None and (one.restless, one.endings) == (1, 0)
+    one.wake()
+    assert one.running is not first and not one.running.is_over and one.endings == 0
+    results = {**some_results(), "restless": [{"peer": "gearmand", "setup": "recommended",
+                                               "times": 1}]}
+    assert "gearmand recommended still worked at what a load had left it 1 times" in \
+        table.markdown(results)
+
+
+def settles(spins, cpu_s=0.0, written_bytes=0):
+    """Whether one does that uses so much between two looks at it."""
+    class Busy(peers.Running):
+        looks = 0
+
+        def usage(self):
+            self.looks += 1
+            return {"cpu_s": self.looks * cpu_s, "written_bytes": self.looks * written_bytes}
+
+    return Busy(None, "", "").settle(2.5 * peers.LOOK_S, spins)
+
+
+@case
+def who_computes_or_writes_has_not_settled_unless_computing_is_no_sign(_):
+    assert settles(spins=False)
+    assert not settles(spins=False, cpu_s=peers.LOOK_S / 2)
+    assert settles(spins=True, cpu_s=peers.LOOK_S / 2)
+    assert not settles(spins=True, written_bytes=64 << 20)
+    assert not settles(spins=False, written_bytes=64 << 20)
+
+
+@case
 def who_is_not_ready_when_a_run_is_ended_is_stopped(directory):
     def interrupted():
         raise KeyboardInterrupt
 
     class Sleeper(SomeRunning):
-        settle = staticmethod(interrupted)
+        def settle(self, seconds, spins):
+            interrupted()
 
         def stop(self):
             stopped.append(self)
